@@ -1,0 +1,84 @@
+"""`spanmed finalize`, `spanmed package` and `spanmed install`: from a trained pipeline to wheels."""
+
+from pathlib import Path
+from typing import List, Optional
+
+import typer
+from rich.console import Console
+
+console = Console()
+
+
+def finalize(
+    source: Path = typer.Argument(..., help="Trained pipeline, such as training/pipeline/model-best."),
+    output: Path = typer.Argument(..., help="Where to write the finished pipeline."),
+    name: str = typer.Option("spanmed", help="Name of the model, without the language."),
+    version: str = typer.Option("0.1.0", help="Version of the model."),
+    sources: List[str] = typer.Option([], "--source", help="Data it was made from; repeatable."),
+) -> None:
+    """Round a trained pipeline to half precision and write its model card.
+
+    Evaluate what this writes: it is what `spanmed package` publishes.
+
+    Example: spanmed finalize training/pipeline/model-best training/model-best --source nero
+    """
+    if not (source / "meta.json").is_file():
+        fail(f"No pipeline at {source}: train one first (spacy project run train).")
+    from ..packaging import finalize as run
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        nlp = run(source, output, name=name, version=version, sources=sources)
+    except ValueError as error:
+        fail(str(error))
+    size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
+    console.print(f"{nlp.meta['lang']}_{name} {version}: {size / 1e6:.1f} MB in {output}")
+
+
+def package(
+    model: Path = typer.Argument(..., help="Pipeline written by `spanmed finalize`."),
+    output: Path = typer.Argument(Path("dist"), help="Folder for the wheels."),
+    metrics: Optional[Path] = typer.Option(None, help="Test scores (JSON) for the model card."),
+    project: Path = typer.Option(Path("."), help="Folder with the package's pyproject.toml."),
+) -> None:
+    """Build two wheels: the pipeline's, and that of the package it needs.
+
+    Example: spanmed package training/model-best dist --metrics metrics/test.json
+    """
+    if not (model / "meta.json").is_file():
+        fail(f"No pipeline at {model}: run `spanmed finalize` first.")
+    from ..packaging import build_wheels
+
+    try:
+        with console.status("Building wheels ..."):
+            wheels = build_wheels(model, output, metrics, project)
+    except ValueError as error:
+        fail(str(error))
+    for wheel in wheels:
+        console.print(f"{wheel} ({wheel.stat().st_size / 1e6:.1f} MB)")
+
+
+def install(
+    wheel_dir: Path = typer.Argument(Path("dist"), help="Folder with the pipeline's wheel."),
+    name: str = typer.Option("en_spanmed", help="Which pipeline to install."),
+) -> None:
+    """Install a pipeline's wheel into this environment, unless it is the one installed.
+
+    Example: spanmed install dist
+    """
+    wheels = sorted(wheel_dir.glob(f"{name}-*.whl"))
+    if not wheels:
+        fail(f"No {name}-*.whl in {wheel_dir}: run `spanmed package` first.")
+    from ..packaging import install as run
+
+    try:
+        done = run(wheels[-1])
+    except ValueError as error:
+        fail(str(error))
+    console.print(f"{name} {'installed' if done else 'is installed already'}: spacy.load({name!r})")
+
+
+def fail(message: str) -> None:
+    """Print one clear message and stop with exit code 1."""
+    Console(stderr=True).print(f"[red]Error:[/red] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)

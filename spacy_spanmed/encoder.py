@@ -1,0 +1,159 @@
+"""The transformer that carries the pretrained encoder inside a spaCy pipeline.
+
+A `spacy-transformers` TransformerModel with another PyTorch shim: bf16 on CPUs that have it
+(spaCy's own `mixed_precision` only knows CUDA), word embeddings that stay frozen while
+fine-tuning, an optimizer inside PyTorch, and prediction in batches of similar length, so that a
+document of any length runs in bounded memory and padding costs nothing.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, Dict
+
+import srsly
+import torch
+from spacy_transformers import TransformerModel
+from spacy_transformers.layers.hf_shim import HFShim
+from thinc.api import Model
+from thinc.types import ArgsKwargs
+from transformers.modeling_outputs import BaseModelOutput
+
+from .encoders import resolve_encoder
+from .torch_layer import AdamWMixin, dump_state
+
+# Word pieces, padding included, that go through the encoder at once while predicting. More is
+# not faster on two cores; on a GPU it is small enough for any card.
+PREDICT_PIECES = 8192
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bf16 matrices in hardware (elsewhere it is slower than float32).
+
+    device (torch.device): CPU or CUDA device.
+    """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+class EncoderShim(AdamWMixin, HFShim):
+    """The PyTorch side of `spanmed.TransformerModel.v1`. Settings are set by that function."""
+
+    precision: str = "auto"
+    freeze_embeddings: bool = True
+
+    def autocast(self) -> ContextManager:
+        device = self.device
+        wanted = self.precision == "bfloat16" or (
+            self.precision == "auto" and supports_bf16(device)
+        )
+        return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+
+    def predict(self, inputs: ArgsKwargs) -> BaseModelOutput:
+        """Run the encoder over rows of similar length together, without their padding.
+
+        RETURNS (BaseModelOutput): last_hidden_state, float32, (rows, longest row, width). Rows
+            are zero behind their end.
+        """
+        self._model.eval()
+        with torch.inference_mode(), self.autocast():
+            ids, mask = inputs.kwargs["input_ids"], inputs.kwargs["attention_mask"]
+            lengths = mask.sum(dim=1).long()
+            order = torch.argsort(lengths, descending=True)
+            output = torch.zeros(
+                (*ids.shape, self._model.config.hidden_size), device=ids.device
+            )
+            start = 0
+            while start < len(order):
+                width = max(int(lengths[order[start]]), 1)
+                rows = order[start : start + max(PREDICT_PIECES // width, 1)]
+                start += len(rows)
+                batch = {k: v[rows, :width] for k, v in inputs.kwargs.items()}
+                output[rows, :width] = self._model(**batch).last_hidden_state.float()
+        return BaseModelOutput(last_hidden_state=output)
+
+    def begin_update(self, inputs: ArgsKwargs):
+        self._model.train()
+        if self.freeze_embeddings:  # each time: loading a pipeline makes new parameters
+            self._model.get_input_embeddings().weight.requires_grad_(False)
+        with self.autocast():
+            hidden = self._model(**inputs.kwargs).last_hidden_state.float()
+
+        def backprop(grads: ArgsKwargs) -> ArgsKwargs:
+            torch.autograd.backward(hidden, list(grads.kwargs["grad_tensors"])[0])
+            return inputs
+
+        return BaseModelOutput(last_hidden_state=hidden), backprop
+
+    def to_bytes(self) -> bytes:
+        msg = srsly.msgpack_loads(super().to_bytes())
+        if self._model is not None:
+            msg["state"] = dump_state(self._model)
+        return srsly.msgpack_dumps(msg)
+
+
+def _convert_outputs(model: Model, inputs_outputs: Any, is_train: bool):
+    _, output = inputs_outputs
+    if is_train:
+        detached = BaseModelOutput(last_hidden_state=output.last_hidden_state.detach())
+    else:
+        detached = output
+
+    def backprop(d_output: Any) -> ArgsKwargs:
+        return ArgsKwargs(args=(), kwargs={"grad_tensors": d_output.values()})
+
+    return detached, backprop
+
+
+def create_transformer_model(
+    name: str,
+    get_spans: Callable,
+    tokenizer_config: Dict[str, Any] = {},
+    transformer_config: Dict[str, Any] = {},
+    precision: str = "auto",
+    freeze_embeddings: bool = True,
+    learn_rate_factor: float = 1.0,
+) -> Model:
+    """Architecture `spanmed.TransformerModel.v1`: takes Docs, returns a FullTransformerBatch.
+
+    name (str): Hugging Face name, local directory, or `package:NAME` (see `resolve_encoder`).
+    get_spans (Callable[[List[Doc]], List[List[Span]]]): Cuts Docs into windows for the encoder.
+    tokenizer_config (Dict): Settings for the Hugging Face tokenizer.
+    transformer_config (Dict): Settings for the Hugging Face model, such as its dropout. The
+        default configs set dropout to 0: on a CPU its random numbers cost more than they bring
+        in a short fine-tuning.
+    precision (str): "auto" (bf16 where the hardware has it, else float32), "float32" or
+        "bfloat16". Weights are kept in float32 throughout.
+    freeze_embeddings (bool): Leave the word embeddings, half of a small encoder's parameters, as
+        they were pretrained.
+    learn_rate_factor (float): Multiplies the optimizer's learning rate.
+    RAISES (ValueError): On an unknown precision.
+    """
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
+    model = TransformerModel(name, get_spans, dict(tokenizer_config), dict(transformer_config))
+    layer = model.layers[0]
+    shim = EncoderShim(layer.shims[0]._hfmodel)
+    shim.precision = precision
+    shim.freeze_embeddings = freeze_embeddings
+    shim.learn_rate_factor = learn_rate_factor
+    layer.shims[0] = shim
+    layer.attrs["convert_outputs"] = _convert_outputs
+    init = model.init
+
+    def init_resolved(model: Model, X: Any = None, Y: Any = None) -> None:
+        # Only now: a trained pipeline loads where the original encoder is not installed.
+        name = resolve_encoder(model.attrs["name"])
+        model.attrs["name"] = name
+        try:
+            init(model, X=X, Y=Y)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"Can't load the encoder {name!r}: {error}\nGive a Hugging Face name, a local "
+                "directory with config.json, weights and tokenizer files, or package:NAME."
+            ) from error
+
+    model.init = init_resolved
+    return model

@@ -1,0 +1,282 @@
+"""The trainable pipe `span_ner`."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+
+import numpy
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc, Span, SpanGroup
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer
+
+from ..doc import ENTITIES, SPANS_KEY, get_layers, get_mentions
+
+DEFAULT_MODEL = Config().from_str(
+    """
+[model]
+@architectures = "spanmed.SpanScorer.v1"
+hidden_size = 96
+max_width = 20
+learn_rate_factor = 1.0
+
+[model.tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+upstream = "*"
+
+[model.tok2vec.pooling]
+@layers = "reduce_mean.v1"
+"""
+)["model"]
+
+
+@Language.factory(
+    "span_ner",
+    assigns=["doc.ents", "doc.spans", "span._.score", "token.ent_iob", "token.ent_type"],
+    requires=["doc._.trf_data"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "threshold": 0.5,
+        "annotate_update": True,
+        "scorer": {"@scorers": "spanmed.entity_scorer.v1"},
+    },
+    default_score_weights={
+        "ents_f": 1.0,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_macro_f": 0.0,
+        "ents_per_type": None,
+    },
+)
+def make_span_ner(
+    nlp: Language,
+    name: str,
+    model: Model,
+    threshold: float,
+    annotate_update: bool,
+    scorer: Optional[Callable],
+) -> "SpanNER":
+    """Make the pipe. See SpanNER for the settings."""
+    return SpanNER(
+        nlp.vocab, model, name, threshold=threshold, annotate_update=annotate_update, scorer=scorer
+    )
+
+
+class SpanNER(TrainablePipe):
+    """Finds entities by scoring every span of up to `max_width` tokens.
+
+    Writes `doc.ents` (best non-overlapping spans), `doc.spans["spanmed"]` (nested candidates
+    too, best first, probabilities in `.attrs["scores"]`) and `span._.score`. Docs without the
+    layer "entities" (see `spacy_spanmed.doc`) are neither learned from nor scored.
+
+    vocab (Vocab), model (Model[List[Doc], SpanScores]), name (str): As in any spaCy pipe.
+    threshold (float): Lowest probability of an entity, between 0 and 1. Defaults to 0.5.
+    annotate_update (bool): While training, write predictions into `example.predicted`, from the
+        scores computed anyway, so that later pipes see this one's mistakes. Defaults to True.
+    scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.entity_scorer.v1`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "span_ner",
+        *,
+        threshold: float = 0.5,
+        annotate_update: bool = True,
+        scorer: Optional[Callable] = None,
+    ):
+        if not 0.0 <= threshold < 1.0:
+            raise ValueError(f"{name}: the threshold must be in [0, 1), not {threshold}.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        # Only what is learned: settings come from the config, so that those given to
+        # `spacy.load` win over those the pipe was saved with.
+        self.cfg: Dict[str, Any] = {"labels": []}
+        self.threshold = threshold
+        self.annotate_update = annotate_update
+        self.scorer = scorer
+        install_score_extension()
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The entity labels, in the order of the classes."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): What `spacy init labels` stores."""
+        return self.labels
+
+    def add_label(self, label: str) -> int:
+        """Add a label, before or after training. RETURNS (int): 1, or 0 if it was there."""
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"{self.name}: a label must be a non-empty string, not {label!r}.")
+        if label in self.cfg["labels"]:
+            return 0
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        from .model import resize_output  # torch is imported with the model, not the factory
+
+        resize_output(self.model, len(self.cfg["labels"]) + 1)
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        labels: Optional[Iterable[str]] = None,
+    ) -> None:
+        """Collect the labels from the examples (or take `labels`) and build the model.
+
+        RAISES (ValueError): If there is no label at all.
+        """
+        validate_get_examples(get_examples, "SpanNER.initialize")
+        if labels is None:
+            found = set()
+            for eg in get_examples():
+                if ENTITIES in get_layers(eg.reference):
+                    found.update(label for _, _, label in get_mentions(eg.reference))
+            labels = sorted(found)
+        for label in labels:
+            self.add_label(label)
+        if not self.labels:
+            raise ValueError(
+                f"{self.name}: no entity in the training data. Check that the corpus carries the "
+                "layer 'entities' (doc.ents), or remove the pipe from the config."
+            )
+        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
+        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
+
+    def predict(self, docs: Iterable[Doc]) -> List[List[Any]]:
+        """RETURNS (List[List[ScoredSpan]]): Each Doc's candidates, best first."""
+        docs = list(docs)
+        if not any(len(doc) for doc in docs):
+            return [[] for _ in docs]
+        check_upstream(self.name, self.model, docs)
+        return self._decode(self.model.predict(docs), len(docs))
+
+    def _decode(self, scores: Any, n_docs: int) -> List[List[Any]]:
+        from .decoding import decode
+
+        scores.logits = self.model.ops.to_numpy(scores.logits)
+        return decode(scores, n_docs, self.threshold)
+
+    def set_annotations(self, docs: Iterable[Doc], candidates: List[List[Any]]) -> None:
+        """Write entities, nested candidates and their scores."""
+        from .decoding import select_flat
+
+        for doc, spans in zip(docs, candidates):
+            group = [Span(doc, s.start, s.end, label=self.labels[s.label - 1]) for s in spans]
+            doc.spans[SPANS_KEY] = SpanGroup(
+                doc, name=SPANS_KEY, spans=group, attrs={"scores": [s.score for s in spans]}
+            )
+            flat = set(select_flat(spans))
+            ents = []
+            for span, scored in zip(group, spans):
+                span._.score = scored.score
+                if scored in flat:
+                    ents.append(span)
+            doc.set_ents(ents)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch. Docs without the entity layer get a gradient of zero."""
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "SpanNER.update")
+        docs = [eg.predicted for eg in examples]
+        if not any(len(doc) for doc in docs):
+            return losses
+        from ..torch_layer import set_dropout
+
+        set_dropout(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        loss, d_logits = self.get_loss(examples, scores)
+        # Always, even if all is zero: a listener that does not backpropagate cuts off the others.
+        backprop(d_logits)
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += loss
+        if self.annotate_update:
+            self.set_annotations(docs, self._decode(scores, len(docs)))
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
+        """Cross-entropy over the classes of every span, summed, per token of the labelled Docs.
+
+        scores (SpanScores): Of the examples' predicted Docs. A mention that no span stands for
+            (inside a token, or too wide) can't be learned; its text counts as no entity.
+        RETURNS (Tuple[float, Floats2d]): The loss and its gradient by the logits.
+        RAISES (ValueError): If a gold label is unknown.
+        """
+        from .decoding import softmax
+
+        logits = self.model.ops.to_numpy(scores.logits)
+        gold = numpy.zeros(len(logits), dtype="int64")
+        examples = list(examples)
+        labelled = numpy.zeros(len(examples), dtype="float32")
+        index = {label: i + 1 for i, label in enumerate(self.labels)}
+        rows = {
+            key: row
+            for row, key in enumerate(
+                zip(scores.docs.tolist(), scores.starts.tolist(), scores.widths.tolist())
+            )
+        }
+        tokens = 0
+        for i, eg in enumerate(examples):
+            if ENTITIES not in get_layers(eg.reference):
+                continue
+            labelled[i] = 1.0
+            tokens += len(eg.predicted)
+            for start, end, label in get_mentions(eg.reference):
+                if label not in index:
+                    raise ValueError(
+                        f"{self.name}: unknown label {label!r} in the training data. Known: "
+                        f"{', '.join(self.labels)}. Call add_label({label!r}) first."
+                    )
+                span = eg.predicted.char_span(start, end)
+                row = rows.get((i, span.start, len(span) - 1)) if span is not None else None
+                if row is not None:
+                    gold[row] = index[label]
+        weights = labelled[scores.docs][:, None] / max(tokens, 1)
+        probs = softmax(logits) if len(logits) else logits
+        picked = probs[numpy.arange(len(gold)), gold]
+        loss = float(-(numpy.log(numpy.maximum(picked, 1e-12)) * weights[:, 0]).sum())
+        d_logits = probs.copy()
+        d_logits[numpy.arange(len(gold)), gold] -= 1.0
+        return loss, self.model.ops.asarray2f(d_logits * weights)
+
+
+def check_upstream(name: str, model: Model, docs: List[Doc]) -> None:
+    """Refuse to predict from nothing: a listener without a transformer would see only zeros.
+
+    RAISES (ValueError): If the model listens to a transformer that did not run.
+    """
+    if not any(node.name == "transformer-listener" for node in model.walk()):
+        return
+    for doc in docs:
+        if len(doc) and (not doc.has_extension("trf_data") or doc._.trf_data is None):
+            raise ValueError(
+                f"{name} has no input: the component 'transformer' did not run on this Doc. "
+                "It must be in the pipeline, enabled, and before this component."
+            )
+
+
+def install_score_extension() -> None:
+    """Register `span._.score` (float, None where no score was set)."""
+    if not Span.has_extension("score"):
+        Span.set_extension("score", default=None)

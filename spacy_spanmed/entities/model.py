@@ -1,0 +1,182 @@
+"""The span classifier: a biaffine score for each span and label.
+
+After Yu, Bohnet and Poesio (2020), "Named Entity Recognition as Dependency Parsing", with a
+softmax over the labels and "no entity" (class 0), a bias per span width, and without their LSTM.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, List, Optional, Tuple
+
+import numpy
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from ..torch_layer import ModuleShim, make_torch_layer, run_module
+
+
+@dataclass
+class SpanScores:
+    """Scores of all spans of up to `max_width` tokens of a batch of Docs.
+
+    docs, starts, widths (Ints1d): For each span, the index of its Doc in the batch, its first
+        token in that Doc, and its length in tokens minus one. Sorted by width, then position.
+    logits (Floats2d): (spans, labels + 1); column 0 is "no entity".
+    """
+
+    docs: numpy.ndarray
+    starts: numpy.ndarray
+    widths: numpy.ndarray
+    logits: Floats2d
+
+
+class BiaffineSpans(torch.nn.Module):
+    """Token vectors in, span logits out.
+
+    nI (int): Width of the token vectors. nO (int): Classes, "no entity" included.
+    hidden (int): Width of the start and end representations. max_width (int): In tokens.
+    """
+
+    def __init__(self, nI: int, nO: int, hidden: int, max_width: int, dropout: float = 0.0):
+        super().__init__()
+        self.dropout = torch.nn.Dropout(dropout)
+        self.project = torch.nn.Linear(nI, 2 * hidden)
+        self.bilinear = torch.nn.Parameter(torch.empty(hidden, nO, hidden))
+        torch.nn.init.normal_(self.bilinear, std=hidden**-1)
+        # The parts that look at one boundary alone, and the prior of each width
+        self.start = torch.nn.Linear(hidden, nO)
+        self.end = torch.nn.Linear(hidden, nO, bias=False)
+        self.width = torch.nn.Embedding(max_width, nO)
+        torch.nn.init.zeros_(self.width.weight)
+
+    def forward(self, X: torch.Tensor, firsts: List[torch.Tensor]) -> torch.Tensor:
+        """X: (tokens, nI). firsts: for each width, the rows in X where such a span starts."""
+        hidden = torch.nn.functional.gelu(self.project(self.dropout(X)))
+        starts, ends = self.dropout(hidden).chunk(2, dim=-1)
+        left = torch.einsum("ti,ioj->toj", starts, self.bilinear)
+        start_scores, end_scores = self.start(starts), self.end(ends)
+        logits = []
+        for width, first in enumerate(firsts):
+            last = first + width
+            scores = torch.einsum("toj,tj->to", left[first], ends[last])
+            scores = scores + start_scores[first] + end_scores[last] + self.width.weight[width]
+            logits.append(scores)
+        return torch.cat(logits)
+
+
+def build_span_scorer(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    hidden_size: int = 96,
+    max_width: int = 16,
+    learn_rate_factor: float = 1.0,
+    nO: Optional[int] = None,
+) -> Model[List[Doc], SpanScores]:
+    """Architecture `spanmed.SpanScorer.v1`.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): Token vectors, usually a TransformerListener.
+    hidden_size (int): Width of the start and end representations.
+    max_width (int): Longest span in tokens; longer entities can't be found.
+    learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
+    nO (Optional[int]): Number of classes, "no entity" included; set by the pipe.
+    RAISES (ValueError): If max_width is not positive.
+    """
+    if max_width < 1:
+        raise ValueError(f"max_width must be at least 1 token, not {max_width}.")
+    return make_torch_layer(
+        "span_scorer",
+        BiaffineSpans,
+        {"hidden": hidden_size, "max_width": max_width},
+        forward,
+        init,
+        layers=[tok2vec],
+        dims={"nO": nO},
+        learn_rate_factor=learn_rate_factor,
+    )
+
+
+def init(model: Model, X: Optional[List[Doc]] = None, Y: Any = None) -> None:
+    tok2vec, shim = model.layers[0], model.shims[0]
+    tok2vec.initialize(X=X)
+    if shim._model is None and model.has_dim("nO"):
+        shim.create(nI=get_width(tok2vec, X), nO=model.get_dim("nO"))
+
+
+def get_width(tok2vec: Model, X: Optional[List[Doc]]) -> int:
+    """The width of the token vectors, from the layer's dimensions or by running it on X."""
+    for node in reversed(list(tok2vec.walk())):
+        if node.name in ("transformer-listener", "tok2vec-listener") and node.has_dim("nO"):
+            return node.get_dim("nO")
+    if tok2vec.has_dim("nO"):
+        return tok2vec.get_dim("nO")
+    if not X:
+        raise ValueError("Can't find the width of the token vectors without example documents.")
+    return tok2vec.predict(X)[0].shape[1]
+
+
+def enumerate_spans(
+    lengths: List[int], max_width: int
+) -> Tuple[numpy.ndarray, numpy.ndarray, List[numpy.ndarray]]:
+    """List all spans of up to max_width tokens that stay within their Doc.
+
+    lengths (List[int]): Tokens of each Doc.
+    RETURNS: (Doc index of each token, offset of each Doc, for each width the rows of the
+        concatenated tokens at which such a span starts).
+    """
+    owner = numpy.repeat(numpy.arange(len(lengths)), lengths)
+    offsets = numpy.concatenate([[0], numpy.cumsum(lengths)]).astype("int64")
+    room = offsets[1:][owner] - numpy.arange(len(owner)) if len(owner) else owner
+    widest = min(max_width, max(lengths, default=0))
+    return owner, offsets, [numpy.flatnonzero(room > width) for width in range(widest)]
+
+
+def forward(model: Model, docs: List[Doc], is_train: bool):
+    tok2vec, shim = model.layers[0], model.shims[0]
+    if shim._model is None:
+        raise ValueError("The span scorer is not initialized: call nlp.initialize() first.")
+    X, backprop_tok2vec = tok2vec(docs, is_train)
+    lengths = [len(doc) for doc in docs]
+    owner, offsets, firsts = enumerate_spans(lengths, shim.settings["max_width"])
+    if not firsts:
+        empty = numpy.zeros((0,), dtype="int64")
+        logits = model.ops.alloc2f(0, shim.settings["nO"])
+        return SpanScores(empty, empty, empty, logits), lambda d: backprop_tok2vec(X)
+    flat = model.ops.xp.concatenate([x for x in X if len(x)])
+    rows = [torch.from_numpy(first).to(shim.device) for first in firsts]
+    logits, backprop_module = run_module(shim, flat, is_train, rows)
+    first = numpy.concatenate(firsts)
+    widths = numpy.repeat(numpy.arange(len(firsts)), [len(f) for f in firsts])
+    spans = SpanScores(owner[first], first - offsets[owner[first]], widths, logits)
+
+    def backprop(d_logits: Floats2d) -> List[Doc]:
+        dX = backprop_module(d_logits)
+        return backprop_tok2vec([dX[offsets[i] : offsets[i + 1]] for i in range(len(docs))])
+
+    return spans, backprop
+
+
+def resize_output(model: Model, nO: int) -> None:
+    """Add classes at the end; what is known stays as it is.
+
+    nO (int): The new number of classes, "no entity" included.
+    """
+    shim: ModuleShim = model.shims[0]
+    model.set_dim("nO", nO, force=True)
+    if shim._model is None:
+        return
+    old = shim._model
+    new = BiaffineSpans(**{**shim.settings, "nO": nO})
+    known = shim.settings["nO"]
+    with torch.no_grad():
+        new.project.load_state_dict(old.project.state_dict())
+        new.bilinear[:, :known] = old.bilinear
+        new.start.weight[:known], new.start.bias[:known] = old.start.weight, old.start.bias
+        new.end.weight[:known] = old.end.weight
+        new.width.weight[:, :known] = old.width.weight
+        # A new class starts as the least likely one: predictions don't change before training.
+        new.bilinear[:, known:] = 0
+        new.start.weight[known:], new.end.weight[known:] = 0, 0
+        new.start.bias[known:] = min(float(old.start.bias.min()) - 2.0, -6.0)
+    shim.replace(new, nO=nO)

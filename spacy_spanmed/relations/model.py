@@ -1,0 +1,252 @@
+"""The pair classifier: one encoder pass, then a score for each ordered pair of mentions.
+
+A mention is its first and last token vector and the embedding of its label. A pair is its two
+mentions, their product, a bucket of their distance, and what the text around says: attention over
+the tokens near the pair with a query made from both mentions (the idea of the localized context
+pooling of Zhou et al. 2021, ATLOP, with learned instead of borrowed attention). Labels are scored
+independently (sigmoid), so a pair may have several.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+import numpy
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d, Ints1d, Ints2d
+
+from ..entities.model import get_width
+from ..torch_layer import ModuleShim, make_torch_layer, run_module
+from .candidates import CandidatePairs
+
+DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
+UNKNOWN_LABEL = 0
+# Pairs scored at once while predicting: bounds the memory of a Doc with thousands of mentions.
+PREDICT_PAIRS = 4096
+
+
+class PairBatch(NamedTuple):
+    """Index arrays of a batch, all int64.
+
+    spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
+    labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
+    tail, in mentions. docs (Ints1d): Doc of each pair. context (Ints2d): (pairs, window), rows of
+    tokens to attend to, -1 for none.
+    """
+
+    spans: Ints2d
+    labels: Ints1d
+    pairs: Ints2d
+    docs: Ints1d
+    context: Ints2d
+
+
+class PairClassifier(torch.nn.Module):
+    """Token vectors and pairs in, logits out: one column a relation label, then "negated".
+
+    nI (int): Width of token vectors. nO (int): Relation labels. nL (int): Rows of the embedding
+    of entity labels. hidden (int): Width of mentions, context and the hidden layer.
+    """
+
+    def __init__(self, nI: int, nO: int, nL: int, hidden: int, dropout: float = 0.0):
+        super().__init__()
+        self.hidden = hidden
+        self.dropout = torch.nn.Dropout(dropout)
+        self.mention = torch.nn.Linear(2 * nI, hidden)
+        self.label = torch.nn.Embedding(nL, hidden)
+        torch.nn.init.normal_(self.label.weight, std=0.1)
+        self.query = torch.nn.Linear(2 * hidden, hidden)
+        self.key_value = torch.nn.Linear(nI, 2 * hidden)
+        self.distance = torch.nn.Embedding(2 * len(DISTANCES) + 2, hidden)
+        torch.nn.init.normal_(self.distance.weight, std=0.1)
+        self.combine = torch.nn.Linear(5 * hidden, hidden)
+        self.output = torch.nn.Linear(hidden, nO + 1)
+        # Most pairs are unrelated: start there instead of unlearning a probability of one half.
+        torch.nn.init.constant_(self.output.bias, -2.0)
+
+    def forward(
+        self,
+        X: torch.Tensor,
+        spans: torch.Tensor,
+        labels: torch.Tensor,
+        pairs: torch.Tensor,
+        context: torch.Tensor,
+    ) -> torch.Tensor:
+        X = self.dropout(X)
+        ends = torch.cat([X[spans[:, 0]], X[spans[:, 1]]], dim=1)
+        mentions = torch.nn.functional.gelu(self.mention(ends)) + self.label(labels)
+        heads, tails = mentions[pairs[:, 0]], mentions[pairs[:, 1]]
+        nearby = self.attend(X, torch.cat([heads, tails], dim=1), context)
+        distance = self.distance(self.bucket(spans, pairs))
+        pair = torch.cat([heads, tails, heads * tails, nearby, distance], dim=1)
+        return self.output(self.dropout(torch.nn.functional.gelu(self.combine(pair))))
+
+    def attend(
+        self, X: torch.Tensor, pair: torch.Tensor, context: torch.Tensor
+    ) -> torch.Tensor:
+        """RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
+        keys, values = self.key_value(X).chunk(2, dim=1)
+        rows = context.clamp(min=0)
+        scores = torch.einsum("ph,pch->pc", self.query(pair), keys[rows]) / self.hidden**0.5
+        weights = scores.masked_fill(context < 0, float("-inf")).softmax(dim=1)
+        return torch.einsum("pc,pch->ph", weights, values[rows])
+
+    def bucket(self, spans: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+        """RETURNS (pairs,): Distance between the mentions' first tokens and which comes first."""
+        offset = spans[pairs[:, 1], 0] - spans[pairs[:, 0], 0]
+        edges = torch.tensor(DISTANCES, device=offset.device)
+        bucket = torch.bucketize(offset.abs(), edges)
+        return bucket + (offset < 0) * (len(DISTANCES) + 1)
+
+
+def build_pair_scorer(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    hidden_size: int = 192,
+    context_margin: int = 8,
+    context_window: int = 64,
+    learn_rate_factor: float = 1.0,
+    nO: Optional[int] = None,
+) -> Model[Tuple[List[Doc], List[CandidatePairs]], Floats2d]:
+    """Architecture `spanmed.PairScorer.v1`.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): Token vectors, usually a TransformerListener.
+    hidden_size (int): Width of the hidden layers.
+    context_margin (int): Tokens to look at on either side of a pair.
+    context_window (int): Tokens to look at in all; of a wider pair, half from either end.
+    learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
+    nO (Optional[int]): Number of relation labels; set by the pipe.
+    """
+    model = make_torch_layer(
+        "pair_scorer",
+        PairClassifier,
+        {"hidden": hidden_size},
+        forward,
+        init,
+        layers=[tok2vec],
+        dims={"nO": nO},
+        learn_rate_factor=learn_rate_factor,
+    )
+    model.attrs.update({"context_margin": context_margin, "context_window": context_window})
+    model.attrs["entity_labels"] = []
+    return model
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """X (Optional[List[Doc]]): Example Docs, to infer the width of the token vectors."""
+    tok2vec, shim = model.layers[0], model.shims[0]
+    tok2vec.initialize(X=X)
+    if shim._model is None and model.has_dim("nO"):
+        n_labels = len(model.attrs["entity_labels"]) + 1
+        shim.create(nI=get_width(tok2vec, X), nO=model.get_dim("nO"), nL=n_labels)
+
+
+def index_pairs(
+    lengths: List[int],
+    candidates: List[CandidatePairs],
+    entity_labels: List[str],
+    margin: int,
+    window: int,
+) -> PairBatch:
+    """Turn the candidates of a batch into index arrays over its concatenated tokens.
+
+    lengths (List[int]): Tokens of each Doc. entity_labels (List[str]): Known labels; others share
+        row 0. margin, window (int): See `build_pair_scorer`.
+    """
+    row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
+    spans, labels, pairs, docs, lefts, rights, bounds = [], [], [], [], [], [], []
+    offset = n_mentions = 0
+    for i, (length, candidate) in enumerate(zip(lengths, candidates)):
+        for m in candidate.mentions:
+            spans.append((offset + m.start, offset + m.end - 1))
+            labels.append(row_of.get(m.label, UNKNOWN_LABEL))
+        for head, tail in candidate.pairs:
+            one, other = candidate.mentions[head], candidate.mentions[tail]
+            pairs.append((n_mentions + head, n_mentions + tail))
+            docs.append(i)
+            lefts.append(max(min(one.start, other.start) - margin, 0) + offset)
+            rights.append(min(max(one.end, other.end) + margin, length) + offset)
+        n_mentions += len(candidate.mentions)
+        offset += length
+    left, right = numpy.array(lefts, dtype="int64"), numpy.array(rights, dtype="int64")
+    size = int(min(window, (right - left).max())) if len(left) else 0
+    steps = numpy.arange(size)
+    context = left[:, None] + steps
+    # A pair wider than the window is seen from both ends.
+    behind = (steps >= size // 2) & ((right - left) > size)[:, None]
+    context = numpy.where(behind, (right - size)[:, None] + steps, context)
+    context = numpy.where(context < right[:, None], context, -1)
+
+    def as_ints(values: list, *shape: int) -> numpy.ndarray:
+        return numpy.array(values, dtype="int64").reshape(*shape)
+
+    return PairBatch(
+        as_ints(spans, -1, 2), as_ints(labels, -1), as_ints(pairs, -1, 2), as_ints(docs, -1), context
+    )
+
+
+def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_train: bool):
+    """RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated"."""
+    docs, candidates = inputs
+    tok2vec, shim = model.layers[0], model.shims[0]
+    if shim._model is None:
+        raise ValueError("The pair scorer is not initialized: call nlp.initialize() first.")
+    X, backprop_tok2vec = tok2vec(docs, is_train)
+    attrs = model.attrs
+    batch = index_pairs(
+        [len(doc) for doc in docs],
+        candidates,
+        attrs["entity_labels"],
+        attrs["context_margin"],
+        attrs["context_window"],
+    )
+    if not len(batch.pairs):
+        zeros = [model.ops.alloc2f(*x.shape) for x in X]
+        # Zeros still go back: the last listener must, or the encoder gets no gradient at all.
+        empty = model.ops.alloc2f(0, shim.settings["nO"] + 1)
+        return empty, lambda d_logits: backprop_tok2vec(zeros)
+    flat = model.ops.xp.concatenate([x for x in X if len(x)])
+
+    def to_torch(array: numpy.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(shim.device)
+
+    spans, labels = to_torch(batch.spans), to_torch(batch.labels)
+    step = len(batch.pairs) if is_train else PREDICT_PAIRS
+    chunks = []
+    for start in range(0, len(batch.pairs), step):
+        pairs = to_torch(batch.pairs[start : start + step])
+        context = to_torch(batch.context[start : start + step])
+        logits, backprop_module = run_module(
+            shim, flat, is_train, spans, labels, pairs, context
+        )
+        chunks.append(logits)
+    logits = model.ops.xp.concatenate(chunks)
+
+    def backprop(d_logits: Floats2d) -> List[Doc]:
+        dX = backprop_module(d_logits)
+        ends = numpy.cumsum([0] + [len(doc) for doc in docs])
+        return backprop_tok2vec([dX[ends[i] : ends[i + 1]] for i in range(len(docs))])
+
+    return logits, backprop
+
+
+def resize_output(model: Model, nO: int) -> None:
+    """Add relation labels at the end; what is known stays as it is.
+
+    nO (int): The new number of relation labels.
+    """
+    shim: ModuleShim = model.shims[0]
+    model.set_dim("nO", nO, force=True)
+    if shim._model is None:
+        return
+    old, known = shim._model, shim.settings["nO"]
+    new = PairClassifier(**{**shim.settings, "nO": nO})
+    state = {k: v for k, v in old.state_dict().items() if not k.startswith("output.")}
+    new.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        for name in ("weight", "bias"):
+            source, target = getattr(old.output, name), getattr(new.output, name)
+            target[:known] = source[:known]
+            target[-1] = source[-1]  # "negated" stays last
+    shim.replace(new, nO=nO)

@@ -1,0 +1,201 @@
+"""PyTorch modules as thinc layers: optimised inside PyTorch, stored without pickle surprises.
+
+thinc's own shim walks over every parameter in Python and updates it outside PyTorch, one learning
+rate for all. Here a fused AdamW of PyTorch does the step, with thinc's optimizer as the source
+of the learning rate (so that `[training.optimizer]` and its schedule stay in charge), times a
+factor per layer: fresh heads need a greater one than a pretrained encoder.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import srsly
+import torch
+from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+
+
+class AdamWMixin:
+    """Gives a thinc PyTorchShim its own fused AdamW (Loshchilov and Hutter 2019).
+
+    From the thinc optimizer it takes `learn_rate`, `b1`, `b2`, `eps`, `L2` (as decoupled weight
+    decay, on matrices only) and `grad_clip` (on the global norm of this layer's gradients).
+    Parameters without `requires_grad` stay untouched.
+    """
+
+    learn_rate_factor: float = 1.0
+    _torch_optimizer: Optional[torch.optim.Optimizer] = None
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        params = [p for p in self._model.parameters() if p.requires_grad]
+        if not any(p.grad is not None for p in params):
+            return
+        if optimizer.grad_clip:
+            torch.nn.utils.clip_grad_norm_(params, optimizer.grad_clip)
+        torch_optimizer = self._get_torch_optimizer(params, optimizer)
+        for group in torch_optimizer.param_groups:
+            group["lr"] = optimizer.learn_rate * self.learn_rate_factor
+        torch_optimizer.step()
+        torch_optimizer.zero_grad(set_to_none=True)
+
+    def _get_torch_optimizer(
+        self, params: List[torch.nn.Parameter], optimizer: Optimizer
+    ) -> torch.optim.Optimizer:
+        current = self._torch_optimizer
+        # A loaded or resized module has new parameters: the old moments don't belong to them.
+        if current is None or {id(p) for g in current.param_groups for p in g["params"]} != {
+            id(p) for p in params
+        }:
+            groups = [
+                {"params": [p for p in params if p.ndim > 1], "weight_decay": optimizer.L2},
+                {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+            self._torch_optimizer = current = torch.optim.AdamW(
+                [group for group in groups if group["params"]],
+                betas=(optimizer.b1, optimizer.b2),
+                eps=optimizer.eps,
+                fused=True,
+            )
+        return current
+
+
+class ModuleShim(AdamWMixin, PyTorchShim):
+    """Holds a module that is built when its dimensions are known.
+
+    build (Callable[..., torch.nn.Module]): Makes the module from keyword arguments.
+    settings (Dict[str, Any]): Those arguments. They are stored beside the weights, so that a
+        saved layer loads without being initialized first.
+    learn_rate_factor (float): Multiplies the optimizer's learning rate.
+    """
+
+    def __init__(
+        self, build: Callable[..., torch.nn.Module], settings: Dict[str, Any], factor: float
+    ):
+        super().__init__(None)
+        self._build = build
+        self.settings = dict(settings)
+        self.learn_rate_factor = factor
+
+    def create(self, **dims: int) -> None:
+        """Build the module with freshly drawn weights."""
+        self.settings.update(dims)
+        self._model = self._build(**self.settings).to(get_torch_default_device())
+
+    def replace(self, module: torch.nn.Module, **dims: int) -> None:
+        """Put another module in place, for instance one with more outputs."""
+        self.settings.update(dims)
+        self._model = module.to(get_torch_default_device())
+
+    def to_bytes(self) -> bytes:
+        state = b"" if self._model is None else dump_state(self._model)
+        return srsly.msgpack_dumps({"settings": self.settings, "state": state})
+
+    def from_bytes(self, bytes_data: bytes) -> "ModuleShim":
+        msg = srsly.msgpack_loads(bytes_data)
+        self.settings = msg["settings"]
+        if msg["state"]:
+            self.create()
+            load_state(self._model, msg["state"])
+        return self
+
+
+def make_torch_layer(
+    name: str,
+    build: Callable[..., torch.nn.Module],
+    settings: Dict[str, Any],
+    forward: Callable,
+    init: Callable,
+    *,
+    layers: List[Model] = [],
+    dims: Dict[str, Optional[int]] = {},
+    learn_rate_factor: float = 1.0,
+) -> Model:
+    """A thinc Model around a PyTorch module that exists only after `init`.
+
+    RETURNS (Model): Its only shim is a ModuleShim.
+    """
+    shim = ModuleShim(build, settings, learn_rate_factor)
+    return Model(name, forward, init=init, layers=list(layers), dims=dict(dims), shims=[shim])
+
+
+def run_module(
+    shim: ModuleShim, X: Any, is_train: bool, *args: Any
+) -> Tuple[Any, Callable[[Any], Any]]:
+    """Call the shim's module on an array and plain tensors.
+
+    X (Floats2d): Differentiable input. args: Further arguments, passed as they are.
+    RETURNS: The output as an array and a callback from its gradient to that of X.
+    """
+    module = shim._model
+    if not is_train:
+        module.eval()
+        with torch.inference_mode():
+            output = module(xp2torch(X, device=shim.device), *args)
+        return torch2xp(output), lambda dY: None
+    module.train()
+    inputs = xp2torch(X, requires_grad=True, device=shim.device)
+    output = module(inputs, *args)
+
+    def backprop(dY: Any) -> Any:
+        output.backward(xp2torch(dY, device=shim.device))
+        return torch2xp(inputs.grad)
+
+    return torch2xp(output.detach()), backprop
+
+
+def set_dropout(model: Model, rate: float) -> None:
+    """Set the rate of every `torch.nn.Dropout` in a model's ModuleShims (thinc sets only its own)."""
+    for node in model.walk():
+        for shim in node.shims:
+            if isinstance(shim, ModuleShim) and shim._model is not None:
+                for module in shim._model.modules():
+                    if isinstance(module, torch.nn.Dropout):
+                        module.p = rate
+
+
+def dump_state(module: torch.nn.Module) -> bytes:
+    """Serialize a module's weights; in half precision where that loses nothing.
+
+    Weights that were rounded once with `round_to_half` take half the room on disk. All others
+    are written in full, so that saving never changes a model.
+    """
+    state = {}
+    for key, value in module.state_dict().items():
+        value = value.detach().cpu()
+        if value.dtype == torch.float32:
+            half = value.half()
+            value = half if torch.equal(half.float(), value) else value
+        state[key] = value
+    buffer = BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def load_state(module: torch.nn.Module, data: bytes) -> None:
+    """Load what `dump_state` wrote. Only tensors are read: pickled code is refused.
+
+    RAISES (ValueError): If the data is damaged or belongs to another architecture.
+    """
+    try:
+        state = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        module.load_state_dict(state)
+    except Exception as error:
+        raise ValueError(
+            f"Can't load the weights of {type(module).__name__}: {error}. The file is damaged or "
+            "was written by another version: train or install the pipeline again."
+        ) from error
+
+
+def round_to_half(module: torch.nn.Module) -> None:
+    """Round all float32 weights to the nearest half-precision value, in place.
+
+    RAISES (ValueError): If a weight is outside the range of half precision.
+    """
+    with torch.no_grad():
+        for key, value in module.state_dict().items():
+            if value.dtype == torch.float32:
+                rounded = value.half().float()
+                if not torch.isfinite(rounded).all():
+                    raise ValueError(f"The weights {key!r} are too large for half precision.")
+                value.copy_(rounded)
