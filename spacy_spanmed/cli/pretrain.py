@@ -1,0 +1,78 @@
+"""``spanmed pretrain``."""
+
+from pathlib import Path
+from typing import Optional
+
+import typer
+from spacy.cli._util import parse_config_overrides
+
+CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def pretrain(
+    ctx: typer.Context,
+    config_path: Path = typer.Argument(..., help="Config file, such as configs/pretrain.cfg"),
+    output: Optional[Path] = typer.Option(
+        None, "--output", "-o", help="Directory of the pretrained encoder [paths.output]"
+    ),
+    restart: bool = typer.Option(
+        False, "--restart", help="Discard checkpoints and a finished result, and start anew"
+    ),
+) -> None:
+    """Pretrain an encoder on raw text with masked spans and the span boundary objective.
+
+    An interrupted run goes on from its last complete checkpoint when the same command is given
+    again. Any setting of the config can be overridden.
+
+    Examples:
+
+    spanmed pretrain configs/pretrain.cfg
+
+    spanmed pretrain configs/pretrain.cfg --training.total_tokens 100000 --output training/quick
+
+    spanmed pretrain configs/pretrain.cfg --vars.encoder roberta-base
+
+    torchrun --nproc-per-node 8 -m spacy_spanmed pretrain configs/pretrain.cfg
+    """
+    overrides = parse_config_overrides(ctx.args)
+    if output is not None:
+        overrides["paths.output"] = str(output)
+    from rich.console import Console
+
+    # Imported late, because torch and transformers take seconds that --help need not wait for.
+    try:
+        from spacy_spanmed.pretraining.config import load_settings
+        from spacy_spanmed.pretraining.run import pretrain as run
+    except (ImportError, RuntimeError) as err:  # transformers wraps some in a RuntimeError
+        fail(f"{err}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
+    try:
+        settings, source = load_settings(config_path, overrides)
+        result = run(settings, source, restart=restart, console=Console())
+    except ValueError as err:
+        fail(str(err))
+    for line in summary(result):
+        typer.echo(line)
+    typer.echo(f"Encoder: {settings.paths.output}  Record: {settings.paths.metrics}")
+
+
+def fail(message: str) -> None:
+    """Print an error on one line and end with status 1."""
+    typer.secho(f"Error: {' '.join(message.split())}", fg="red", err=True)
+    raise typer.Exit(1) from None
+
+
+def summary(result: dict) -> list:
+    """The held-out losses of a record as lines of text.
+
+    result (dict): The record of a run.
+    RETURNS (list): One line a masker.
+    """
+    before, after = result["heldout"]["before"], result["heldout"]["after"]
+    lines = [f"Held-out loss (nats a target) before -> after, {result['tokens']:,} tokens:"]
+    for masker, figures in after.items():
+        line = f"  {masker:<11} {before[masker]['loss']:.3f} -> {figures['loss']:.3f}"
+        line += f"  perplexity {before[masker]['perplexity']:,.0f} -> {figures['perplexity']:,.1f}"
+        if "sbo_loss" in figures:
+            line += f"  SBO {before[masker]['sbo_loss']:.3f} -> {figures['sbo_loss']:.3f}"
+        lines.append(line)
+    return lines

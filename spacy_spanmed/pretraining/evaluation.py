@@ -1,0 +1,81 @@
+"""Losses on held-out text, for every masker, with masks that never change."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from spacy_spanmed.pretraining.corruption import Vocabulary
+from spacy_spanmed.pretraining.data import MaskedBlocks, collate
+from spacy_spanmed.pretraining.maskers import SpanMasker, TokenMasker, WholeWordMasker
+from spacy_spanmed.pretraining.objectives import PretrainingModel
+from spacy_spanmed.pretraining.packing import PackedBlocks
+
+EVALUATION_SEED = 20_200_104  # fixed: figures of runs with different seeds stay comparable
+BLOCKS_AT_ONCE = 16
+
+
+def evaluate(
+    model: PretrainingModel,
+    blocks: PackedBlocks,
+    vocabulary: Vocabulary,
+    *,
+    max_blocks: int,
+    rate: float = 0.15,
+) -> dict[str, dict[str, float]]:
+    """Measure the masked-language loss under the token, whole-word and span masker.
+
+    model (PretrainingModel): Left in the mode it was in.
+    blocks (PackedBlocks): Held-out text, at least one block.
+    vocabulary (Vocabulary): Of the tokenizer.
+    max_blocks (int): Measure on this many blocks, spread evenly over the text, at most.
+    rate (float): Masking rate, default 0.15.
+    RETURNS (dict): For each masker ``loss`` (nats a target), ``perplexity``, ``accuracy`` (part
+        of targets ranked first, 0 to 1) and ``targets``; under ``span`` also ``sbo_loss`` where
+        the model has that head.
+    """
+    count = min(max_blocks, len(blocks.input_ids))
+    chosen = [i * len(blocks.input_ids) // count for i in range(count)]
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    results = {}
+    try:
+        for masker in (TokenMasker(rate), WholeWordMasker(rate), SpanMasker(rate)):
+            samples = MaskedBlocks(
+                blocks,
+                masker,
+                vocabulary,
+                seed=EVALUATION_SEED,
+                samples=len(blocks.input_ids),
+                shuffle=False,
+            )
+            sums: dict[str, float] = {}
+            targets = 0
+            for start in range(0, count, BLOCKS_AT_ONCE):
+                batch = collate([samples[i] for i in chosen[start : start + BLOCKS_AT_ONCE]])
+                size = len(batch["labels"])
+                with torch.inference_mode():
+                    output = model(**{k: v.to(device) for k, v in batch.items()})
+                for key in ("mlm_loss", "sbo_loss", "mlm_accuracy"):
+                    if key in output:
+                        sums[key] = sums.get(key, 0.0) + float(output[key]) * size
+                targets += size
+            results[masker.name] = _summary(sums, targets, with_sbo=masker.name == "span")
+    finally:
+        model.train(was_training)
+    return results
+
+
+def _summary(sums: dict[str, float], targets: int, with_sbo: bool) -> dict[str, float]:
+    loss = sums["mlm_loss"] / max(targets, 1)
+    summary = {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "accuracy": sums["mlm_accuracy"] / max(targets, 1),
+        "targets": targets,
+    }
+    if with_sbo and "sbo_loss" in sums:
+        summary["sbo_loss"] = sums["sbo_loss"] / max(targets, 1)
+    return summary

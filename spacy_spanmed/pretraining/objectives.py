@@ -1,0 +1,165 @@
+"""The model of the pretraining: an encoder, a masked-language head and a span boundary head.
+
+Logits are computed at the targets only, and for both objectives in one product with the word
+embeddings, to which the decoder is tied.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+
+
+class TransformHead(nn.Module):
+    """BERT's masked-language head up to the decoder: dense, GeLU, LayerNorm.
+
+    hidden (int): Width of the encoder.
+    width (int): Width of the word embeddings, which differs from ``hidden`` in some encoders.
+    """
+
+    def __init__(self, hidden: int, width: int):
+        super().__init__()
+        self.dense = nn.Linear(hidden, width)
+        self.norm = nn.LayerNorm(width, eps=1e-12)  # BERT's, so that its heads can be taken over
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Map (targets, hidden) to (targets, width)."""
+        return self.norm(F.gelu(self.dense(vectors)))
+
+
+class SpanBoundaryHead(nn.Module):
+    """The span boundary objective of SpanBERT (Joshi et al. 2020, doi 10.1162/tacl_a_00300).
+
+    A target is predicted from the tokens just outside its span, x[s-1] and x[e+1], and an
+    embedding p of its place in the span: h0 = [x[s-1]; x[e+1]; p], then two layers of
+    LayerNorm(GeLU(W h)).
+
+    hidden (int): Width of the encoder.
+    width (int): Width of the word embeddings.
+    positions (int): Places in a span that have an embedding of their own; later ones share the
+        last.
+    position_width (int): Width of that embedding.
+    """
+
+    def __init__(self, hidden: int, width: int, positions: int, position_width: int):
+        super().__init__()
+        self.positions = nn.Embedding(positions, position_width)
+        self.first = TransformHead(2 * hidden + position_width, hidden)
+        self.second = TransformHead(hidden, width)
+
+    def forward(
+        self, left: torch.Tensor, right: torch.Tensor, offsets: torch.Tensor
+    ) -> torch.Tensor:
+        """Map two (targets, hidden) tensors and (targets,) offsets to (targets, width)."""
+        place = self.positions(offsets.clamp(max=self.positions.num_embeddings - 1))
+        return self.second(self.first(torch.cat([left, right, place.to(left.dtype)], dim=-1)))
+
+
+class PretrainingModel(nn.Module):
+    """An encoder with its pretraining heads.
+
+    encoder (PreTrainedModel): A BERT-like encoder as ``AutoModel`` loads it.
+    block_length (int): Tokens of a block, the number of places in a span at most.
+    sbo_weight (float): Weight of the span boundary loss; 0 leaves its head out.
+    sbo_position_width (int): Width of the embedding of the place in a span.
+    freeze_encoder (bool): Train the heads only. The decoder matrix is the encoder's word
+        embeddings, so what trains is: dense layer and LayerNorm of the masked-language head, the
+        span boundary head, and the decoder's bias.
+    """
+
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        *,
+        block_length: int,
+        sbo_weight: float,
+        sbo_position_width: int,
+        freeze_encoder: bool,
+    ):
+        super().__init__()
+        vocabulary, width = encoder.get_input_embeddings().weight.shape
+        hidden = encoder.config.hidden_size
+        self.encoder = encoder
+        self.mlm = TransformHead(hidden, width)
+        self.decoder_bias = nn.Parameter(torch.zeros(vocabulary))
+        self.sbo = (
+            SpanBoundaryHead(hidden, width, block_length, sbo_position_width)
+            if sbo_weight > 0
+            else None
+        )
+        self.sbo_weight = sbo_weight
+        self.freeze_encoder = freeze_encoder
+        for module in (self.mlm, self.sbo):
+            if module is not None:
+                module.apply(_initialise)
+        for name, parameter in encoder.named_parameters():
+            # The pooler reads [CLS] for tasks of its own; left out, it would be an unused
+            # parameter, which distributed training refuses.
+            parameter.requires_grad = not (freeze_encoder or name.startswith("pooler."))
+
+    def head_state(self) -> dict[str, torch.Tensor]:
+        """The weights that are no part of the encoder, by name."""
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("encoder.")}
+
+    def load_heads(self, state: dict[str, torch.Tensor]) -> list[str]:
+        """Take over head weights of an earlier pretraining where name and shape fit.
+
+        state (dict): Tensors by name, as from :meth:`head_state`.
+        RETURNS (list): The names that were taken over.
+        """
+        own = self.head_state()
+        known = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+        self.load_state_dict(known, strict=False)
+        return sorted(known)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        positions: torch.Tensor,
+        labels: torch.Tensor,
+        left: torch.Tensor,
+        right: torch.Tensor,
+        offsets: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Losses of a batch from ``collate``.
+
+        input_ids (Tensor): Shape (batch, length), corrupted ids without padding.
+        positions, labels, left, right, offsets (Tensor): Shape (targets,), see ``collate``.
+        RETURNS (dict): ``loss`` = mean MLM loss + ``sbo_weight`` x mean SBO loss, in nats a
+            target; ``mlm_loss`` and ``sbo_loss`` alone, detached; in evaluation mode also
+            ``mlm_accuracy``. Zero where there is no target.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
+            hidden = self.encoder(input_ids=input_ids).last_hidden_state
+        hidden = hidden.flatten(0, 1)
+        vectors = [self.mlm(hidden[positions])]
+        if self.sbo is not None:
+            vectors.append(self.sbo(hidden[left], hidden[right], offsets))
+        decoder = self.encoder.get_input_embeddings().weight
+        logits = F.linear(torch.cat(vectors), decoder, self.decoder_bias).float()
+        count = max(len(labels), 1)
+        losses = [
+            F.cross_entropy(part, labels, reduction="sum") / count
+            for part in logits.split(max(len(labels), 1))
+        ]
+        if not len(labels):
+            losses = [logits.sum()] * len(vectors)
+        loss = losses[0]
+        output = {"mlm_loss": losses[0].detach()}
+        if not self.training:
+            hits = logits[: len(labels)].argmax(dim=-1) == labels
+            output["mlm_accuracy"] = hits.sum() / count
+        if self.sbo is not None:
+            loss = loss + self.sbo_weight * losses[1]
+            output["sbo_loss"] = losses[1].detach()
+        return {"loss": loss, **output}
+
+
+def _initialise(module: nn.Module) -> None:
+    """BERT's initialisation: normal with deviation 0.02, biases zero."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from spacy_spanmed.pretraining.config import load_settings
+from spacy_spanmed.pretraining.maskers import SpanMasker, TokenMasker, WholeWordMasker
+
+DEFAULT = Path(__file__).parents[2] / "configs" / "pretrain.cfg"
+
+
+def test_default_config_is_valid_and_lists_every_setting():
+    settings, source = load_settings(DEFAULT)
+    assert isinstance(settings.masker, SpanMasker)
+    for section in ("paths", "system", "model", "training"):
+        assert set(source[section]) == set(getattr(settings, section).__fields__)
+
+
+@pytest.mark.parametrize(
+    "name, masker",
+    [("TokenMasker", TokenMasker), ("WholeWordMasker", WholeWordMasker), ("SpanMasker", SpanMasker)],
+)
+def test_maskers_are_chosen_by_name(config_file, name, masker):
+    settings, _ = load_settings(config_file, {"masker.@misc": f"spanmed.{name}.v1"})
+    assert type(settings.masker) is masker
+
+
+def test_overrides_reach_the_settings(config_file):
+    settings, source = load_settings(config_file, {"training.total_tokens": 99})
+    assert settings.training.total_tokens == source["training"]["total_tokens"] == 99
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        ({"training.totl_tokens": 1}, "training -> totl_tokens: .*unknown key"),
+        ({"training.total_tokens": "many"}, "training -> total_tokens"),
+        ({"training.total_tokens": 0}, "training -> total_tokens"),
+        ({"training.precision": "float8"}, "training -> precision"),
+        ({"masker.rates": 0.1}, "rates"),
+        ({"masker.rate": 1.5}, "rate must lie between"),
+        ({"masker.@misc": "spanmed.NoMasker.v1"}, "spanmed.NoMasker.v1"),
+        ({"masker.@misc": "spacy.levenshtein_compare.v1", "masker.rate": 0.1}, "masker|rate"),
+        ({"objective.weight": 1.0}, "objective"),
+    ],
+)
+def test_faults_are_named_with_the_file(config_file, overrides, message):
+    with pytest.raises(ValueError, match=message) as error:
+        load_settings(config_file, overrides)
+    assert str(error.value).startswith(str(config_file))
+    assert "\n" not in str(error.value)
+
+
+def test_unknown_section_and_missing_file(config_file):
+    text = config_file.read_text()
+    config_file.write_text(text + "\n[objectives]\nsbo = 1\n")
+    with pytest.raises(ValueError, match="objectives"):
+        load_settings(config_file)
+    config_file.write_text(text.split("[masker]")[0])
+    with pytest.raises(ValueError, match="masker.*required|training.*required"):
+        load_settings(config_file)
+    with pytest.raises(ValueError, match="does not exist"):
+        load_settings(Path("nope.cfg"))
