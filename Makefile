@@ -1,0 +1,34 @@
+# Two commands do everything on a fresh machine with Python 3.11 and a package registry:
+#   make model   builds, evaluates, packages and installs en_spanmed
+#   make test    runs the tests
+# Both make their own .venv.
+
+PYTHON ?= python3.11
+VENV := .venv
+RUN := . $(VENV)/bin/activate &&
+
+.PHONY: model test smoke baselines clean
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q -c constraints.txt pip setuptools wheel
+	@# torch first and pinned: later packages then find it and don't bring a CUDA build
+	$(VENV)/bin/python -m pip install -q -c constraints.txt torch
+	$(VENV)/bin/python -m pip install -q -c constraints.txt -e ".[pretrain,default,build,test]"
+	@touch $@
+
+model: $(VENV)/.installed
+	$(RUN) python -m spacy project run all
+
+# The same workflow on a small sample: a check that everything works, not a usable model
+smoke: $(VENV)/.installed
+	$(RUN) bash tests/smoke.sh
+
+baselines: $(VENV)/.installed
+	$(RUN) python -m spacy project run baselines
+
+test: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest
+
+clean:
+	rm -rf $(VENV) corpus/* training dist build smoke project.lock *.egg-info

@@ -1,0 +1,92 @@
+"""`spanmed corpus`: build a corpus of gold Docs."""
+
+from pathlib import Path
+from typing import Optional
+
+import spacy
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from typing_extensions import Annotated
+
+from spacy_spanmed.corpora.build import load_nero, to_json, write_atomically, write_corpus
+from spacy_spanmed.corpora.errors import CorpusError
+from spacy_spanmed.corpora.labels import write_labels
+from spacy_spanmed.corpora.nero_rows import find_nero_file
+from spacy_spanmed.corpora.report import make_report, tables, to_markdown
+from spacy_spanmed.tokenizer import create_tokenizer
+
+app = typer.Typer(help="Build a corpus of gold Docs.", no_args_is_help=True)
+
+
+@app.callback()
+def corpus() -> None:
+    """Build a corpus of gold Docs.
+
+    Example: spanmed corpus nero --output corpus
+    """
+
+
+@app.command("nero")
+def nero(
+    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("corpus"),
+    limit: Annotated[
+        Optional[int],
+        typer.Option(min=1, help="Keep only a stratified sample of about this many documents."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the splits and of the sample.")] = 0,
+    tsv: Annotated[
+        Optional[Path],
+        typer.Option(help="NERO's annotation_results.txt, if not the one in the installed wheel."),
+    ] = None,
+) -> None:
+    """Build train, dev and test of the NERO corpus, texts to pretrain on, and a report.
+
+    Writes train.spacy, dev.spacy, test.spacy, pretrain.jsonl, pretrain_dev.jsonl, report.json and
+    report.md. Needs the wheel: pip install NERO-nlp
+
+    Example: spanmed corpus nero --output corpus --limit 500
+    """
+    try:
+        _build_nero(output, limit, seed, tsv)
+    except CorpusError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or output}: {error.strerror}. Choose another folder with --output.")
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"Error: {message}", err=True)
+    raise typer.Exit(1)
+
+
+def _build_nero(output: Path, limit: Optional[int], seed: int, tsv: Optional[Path]) -> None:
+    console = Console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("Starting", total=None)
+
+        def show(step: str, done: int, total: int) -> None:
+            bar.update(task, description=step, completed=done, total=total)
+
+        loaded = load_nero(tsv or find_nero_file(), seed, show)
+        tokenize = create_tokenizer(spacy.blank("en"))
+        docs = write_corpus(loaded, output, tokenize, limit=limit, seed=seed, progress=show)
+    write_labels(docs["train"], output / "labels")
+    report = make_report(loaded, docs, seed)
+    write_atomically(output / "report.json", to_json(report))
+    write_atomically(output / "report.md", to_markdown(report).encode("utf-8"))
+    for item in tables(report):
+        table = Table(title=item.title, title_justify="left")
+        for i, name in enumerate(item.header):
+            table.add_column(name, justify="right" if i else "left", overflow="fold")
+        for row in item.rows:
+            table.add_row(*(f"{x:,}" if isinstance(x, int) else str(x) for x in row))
+        console.print(table)
+    console.print(f"Wrote the corpus to {output}")

@@ -1,0 +1,181 @@
+"""Gold Docs from text and character offsets, in which every gold mention is exactly expressible.
+
+The pipeline's tokenizer decides on tokens; where a gold mention or argument starts or ends inside
+a token, that token is split there. So nothing is lost to tokenization in training data, and
+`lost_mentions` tells what the tokenizer alone can't express, at prediction time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+
+from spacy.tokens import Doc, Span
+from spacy.util import filter_spans
+
+from spacy_spanmed.doc import (
+    ENTITIES,
+    META_KEY,
+    RELATIONS,
+    SPANS_KEY,
+    Mention,
+    RelationTuple,
+    get_mentions,
+    set_layers,
+    set_relation_tuples,
+)
+
+Tokenize = Callable[[str], Doc]
+
+
+def trim_offsets(text: str, start: int, end: int) -> Tuple[int, int]:
+    """Check a mention's offsets and trim white space from its ends.
+
+    text (str): The text.
+    start, end (int): Offsets in characters, the end exclusive.
+    RETURNS (Tuple[int, int]): The trimmed offsets.
+    RAISES (ValueError): If they lie outside the text, or if nothing but white space is between.
+    """
+    if not 0 <= start <= end <= len(text):
+        raise ValueError(
+            f"Mention at characters {start} to {end} lies outside its text of {len(text)} "
+            f"characters, which begins {text[:40]!r}. Do the offsets count characters (not "
+            f"bytes) of this very text?"
+        )
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if start == end:
+        raise ValueError(
+            f"Mention at character {start} is empty, in the text that begins {text[:40]!r}. "
+            f"Leave empty mentions out."
+        )
+    return start, end
+
+
+def split_tokens(doc: Doc, boundaries: Iterable[int]) -> Doc:
+    """Split the tokens of a Doc at characters.
+
+    doc (Doc): The tokenized text, without annotation.
+    boundaries (Iterable[int]): Characters at which a token must start or end.
+    RETURNS (Doc): The same Doc if no token had to be split, else a new one of the same text.
+    """
+    cuts = sorted(set(boundaries))
+    words: List[str] = []
+    spaces: List[bool] = []
+    for token in doc:
+        text, start, whitespace = token.text, token.idx, bool(token.whitespace_)
+        end = start + len(text)
+        inner = cuts[bisect_right(cuts, start) : bisect_left(cuts, end)]
+        edges = [0, *(cut - start for cut in inner), len(text)]
+        words.extend(text[a:b] for a, b in zip(edges, edges[1:]))
+        spaces.extend([False] * len(inner) + [whitespace])
+    if len(words) == len(doc):
+        return doc
+    return Doc(doc.vocab, words=words, spaces=spaces)
+
+
+def make_gold_doc(
+    tokenize: Tokenize,
+    text: str,
+    mentions: Iterable[Mention] = (),
+    relations: Iterable[Sequence[Any]] = (),
+    *,
+    layers: Iterable[str],
+    meta: Optional[Dict[str, str]] = None,
+) -> Doc:
+    """Build a gold Doc.
+
+    tokenize (Callable[[str], Doc]): The pipeline's tokenizer. It must be lossless.
+    text (str): The text; it becomes `doc.text` unchanged.
+    mentions (Iterable[Tuple[int, int, str]]): (start, end, label) in characters, ends exclusive;
+        nested and overlapping ones are welcome. They become `doc.spans["spanmed"]`.
+    relations (Iterable[Sequence]): RelationTuples (or their 7 to 9 fields).
+    layers (Iterable[str]): The annotation layers this text really carries, out of "entities" and
+        "relations". A layer left out is unknown, not empty. Only with the layer "entities" is
+        `doc.ents` set: to the flat subset of the mentions, longest first, then leftmost.
+    meta (Optional[Dict[str, str]]): Stored under `doc.user_data["spanmed_meta"]`.
+    RETURNS (Doc): The Doc, on whose token boundaries every mention and argument lies.
+    RAISES (ValueError): On offsets outside the text, empty mentions, an unknown layer, relations
+        without the layer "relations", or a tokenizer that changes the text.
+    """
+    layers = list(layers)
+    clean = sorted({(*trim_offsets(text, start, end), label) for start, end, label in mentions})
+    tuples = [_trim_relation(text, RelationTuple(*item)) for item in relations]
+    if tuples and RELATIONS not in layers:
+        raise ValueError('Relations given, but the layers don\'t include "relations".')
+    ends = {offset for start, end, _ in clean for offset in (start, end)}
+    for item in tuples:
+        ends |= {item.head_start, item.head_end, item.tail_start, item.tail_end}
+    tokenized = tokenize(text)
+    if tokenized.text != text:
+        raise ValueError(f"The tokenizer changes the text that begins {text[:40]!r}.")
+    doc = split_tokens(tokenized, ends)
+    spans = [_exact_span(doc, *mention) for mention in clean]
+    doc.spans[SPANS_KEY] = spans
+    if ENTITIES in layers:
+        doc.set_ents(filter_spans(spans), default="outside")
+    set_layers(doc, layers)
+    if RELATIONS in layers:
+        set_relation_tuples(doc, tuples)
+    if meta is not None:
+        doc.user_data[META_KEY] = dict(meta)
+    return doc
+
+
+def _trim_relation(text: str, item: RelationTuple) -> RelationTuple:
+    head_start, head_end = trim_offsets(text, item.head_start, item.head_end)
+    tail_start, tail_end = trim_offsets(text, item.tail_start, item.tail_end)
+    return item._replace(
+        head_start=head_start, head_end=head_end, tail_start=tail_start, tail_end=tail_end
+    )
+
+
+def _exact_span(doc: Doc, start: int, end: int, label: str) -> Span:
+    span = doc.char_span(start, end, label=label)
+    if span is None:  # can't happen after split_tokens, and mustn't pass in silence
+        raise ValueError(f"No tokens at characters {start} to {end} of {doc.text[:40]!r}.")
+    return span
+
+
+class LostMentions(NamedTuple):
+    """Mentions that a tokenizer's own tokens can't express.
+
+    lost (int): How many.
+    total (int): Out of how many.
+    examples (List[str]): The first lost ones in context, between double brackets.
+    """
+
+    lost: int
+    total: int
+    examples: List[str]
+
+    @property
+    def share(self) -> float:
+        """RETURNS (float): The lost share, from 0 to 1; 0.0 where there is no mention."""
+        return self.lost / self.total if self.total else 0.0
+
+
+def lost_mentions(docs: Iterable[Doc], tokenize: Tokenize, max_examples: int = 20) -> LostMentions:
+    """Count the gold mentions that a tokenizer can't express.
+
+    docs (Iterable[Doc]): Gold Docs, in any tokenization.
+    tokenize (Callable[[str], Doc]): The tokenizer to examine.
+    max_examples (int): How many examples to keep. Defaults to 20.
+    RETURNS (LostMentions): The figures, with examples.
+    """
+    lost = total = 0
+    examples: List[str] = []
+    for gold in docs:
+        text = gold.text
+        tokenized = tokenize(text)
+        for start, end, label in get_mentions(gold):
+            total += 1
+            if tokenized.char_span(start, end) is not None:
+                continue
+            lost += 1
+            if len(examples) < max_examples:
+                before, after = text[max(0, start - 20) : start], text[end : end + 20]
+                examples.append(f"{before}[[{text[start:end]}]]{after} ({label or 'no label'})")
+    return LostMentions(lost, total, examples)

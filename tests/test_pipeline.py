@@ -1,0 +1,237 @@
+"""Both pipes on a tiny encoder: learning, missing layers, saving, and odd inputs."""
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+
+from spacy_spanmed.doc import ENTITIES, RELATIONS, get_relation_tuples, set_layers
+from tests.conftest import TEXTS, make_examples, make_nlp, make_reference, train
+
+
+def found(doc):
+    ents = [(e.text, e.label_) for e in doc.ents]
+    relations = [(r.head.text, r.tail.text, r.label, r.negated) for r in doc._.relations]
+    return ents, relations
+
+
+def update(nlp, examples, optimizer):
+    """One step the way `spacy train` does it: all pipes' gradients, then all weights."""
+    losses = nlp.update(examples, sgd=False)
+    for _, pipe in nlp.pipeline:
+        if hasattr(pipe, "finish_update"):
+            pipe.finish_update(optimizer)
+    return losses
+
+
+def test_learns_entities_and_relations(trained):
+    assert trained.history[-1]["span_ner"] < trained.history[0]["span_ner"] / 10
+    assert trained.history[-1]["relation_extractor"] < trained.history[0]["relation_extractor"] / 10
+    doc = trained(TEXTS[0][0])
+    ents, relations = found(doc)
+    assert ents == TEXTS[0][1]
+    assert relations == [("Cisplatin", "p53", "INHIBITS", False)]
+    assert all(0.5 < ent._.score <= 1 for ent in doc.ents)
+    assert all(0.5 < relation.score <= 1 for relation in doc._.relations)
+    assert set(doc.ents) <= set(doc.spans["spanmed"])
+    assert len(doc.spans["spanmed"].attrs["scores"]) == len(doc.spans["spanmed"])
+
+
+def test_negation_given_gold_entities(trained):
+    examples = make_examples(trained)
+    scores = trained.evaluate(examples)
+    assert scores["ents_f"] == 1.0
+    assert scores["rel_gold_micro_f"] == 1.0
+    assert scores["rel_gold_negation_accuracy"] == 1.0
+    assert scores["rel_gold_docs"] == 3
+
+
+def test_encoder_learns_unless_frozen(tiny_letters):
+    nlp = make_nlp(tiny_letters, freeze_embeddings=True)
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 1e-2
+    encoder = nlp.get_pipe("transformer").model.transformer
+    words = encoder.get_input_embeddings().weight.detach().clone()
+    attention = encoder.encoder.layer[0].attention.self.query.weight.detach().clone()
+    update(nlp, examples, optimizer)
+    assert encoder.get_input_embeddings().weight.equal(words)
+    assert not encoder.encoder.layer[0].attention.self.query.weight.equal(attention)
+
+
+@pytest.mark.parametrize("pipe", ["span_ner", "relation_extractor"])
+def test_both_pipes_reach_the_encoder(tiny_letters, pipe):
+    """With the other pipe out of the way, each alone still moves the encoder."""
+    nlp = make_nlp(tiny_letters)
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    other = ({"span_ner", "relation_extractor"} - {pipe}).pop()
+    layer = ENTITIES if pipe == "span_ner" else RELATIONS
+    for eg in examples:  # the other pipe learns nothing, but must not cut off this one
+        set_layers(eg.reference, [layer])
+    encoder = nlp.get_pipe("transformer").model.transformer
+    before = encoder.encoder.layer[0].attention.self.query.weight.detach().clone()
+    losses = update(nlp, examples, optimizer)
+    assert losses[pipe] > 0
+    assert losses[other] == 0
+    assert not encoder.encoder.layer[0].attention.self.query.weight.equal(before)
+
+
+def test_missing_layer_is_not_learned_as_none(tiny_letters):
+    """The same text without layers changes neither loss."""
+    nlp = make_nlp(tiny_letters)
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    losses = nlp.update(make_examples(nlp), sgd=False)
+    unknown = []
+    for text, *_ in TEXTS:
+        reference = nlp.make_doc(text)
+        set_layers(reference, [])
+        unknown.append(Example(nlp.make_doc(text), reference))
+    both = nlp.update(make_examples(nlp) + unknown, sgd=False)
+    assert both["span_ner"] == pytest.approx(losses["span_ner"], rel=1e-4)
+
+
+def test_training_sees_predicted_entities(trained):
+    """Relations are trained on gold mentions and on what span_ner predicted besides."""
+    pipe = trained.get_pipe("relation_extractor")
+    reference = make_reference(trained, *TEXTS[1])
+    eg = Example(trained.make_doc(TEXTS[1][0]), reference)
+    gold = {m.start_char for m in pipe._training_pairs(eg).mentions}
+    wrong = eg.predicted.char_span(TEXTS[1][0].index("does"), TEXTS[1][0].index("does") + 4, label="X")
+    eg.predicted.set_ents([wrong])
+    assert {m.start_char for m in pipe._training_pairs(eg).mentions} == gold | {wrong.start_char}
+
+
+def test_bytes_disk_and_pipe_agree(trained, copy, tmp_path):
+    texts = [item[0] for item in TEXTS] + ["", "  \n "]
+    expected = [found(trained(text)) for text in texts]
+    assert [found(doc) for doc in copy.pipe(texts, batch_size=3)] == expected
+    trained.to_disk(tmp_path / "model")
+    loaded = spacy.load(tmp_path / "model")
+    assert [found(loaded(text)) for text in texts] == expected
+    assert [found(doc) for doc in loaded.pipe(texts, n_process=2, batch_size=2)] == expected
+
+
+def test_docs_survive_docbin_bytes_and_json(trained):
+    doc = trained(TEXTS[0][0])
+    expected = get_relation_tuples(doc)
+    assert expected
+    doc._.trf_data = None
+    again = Doc(trained.vocab).from_bytes(doc.to_bytes())
+    assert get_relation_tuples(again) == expected
+    bin_ = DocBin(store_user_data=True, docs=[doc])
+    (again,) = DocBin().from_bytes(bin_.to_bytes()).get_docs(trained.vocab)
+    assert get_relation_tuples(again) == expected
+    doc.to_json()
+
+
+def test_thresholds_given_to_load_win(trained, tmp_path):
+    trained.to_disk(tmp_path / "model")
+    override = {"components": {"span_ner": {"threshold": 0.999999}}}
+    assert not spacy.load(tmp_path / "model", config=override)(TEXTS[0][0]).ents
+    assert spacy.load(tmp_path / "model")(TEXTS[0][0]).ents
+
+
+def test_add_labels_and_train_further(copy):
+    before = found(copy(TEXTS[0][0]))
+    assert copy.get_pipe("span_ner").add_label("NEW") == 1
+    assert copy.get_pipe("span_ner").add_label("NEW") == 0
+    assert copy.get_pipe("relation_extractor").add_label("CAUSES") == 1
+    assert found(copy(TEXTS[0][0])) == before  # new labels change nothing before training
+    item = (
+        "Zinc causes fever.",
+        [("Zinc", "CHEM"), ("fever", "NEW")],
+        [("Zinc", "fever", "CAUSES", False)],
+        [ENTITIES, RELATIONS],
+    )
+    optimizer = copy.resume_training()
+    optimizer.learn_rate = 3e-3
+    for _ in range(40):
+        copy.update(make_examples(copy, [*TEXTS, item]), sgd=optimizer)
+    ents, relations = found(copy(item[0]))
+    assert ents == item[1]
+    assert relations == item[2]
+    again = spacy.blank("en").from_config(copy.config).from_bytes(copy.to_bytes())
+    assert found(again(item[0])) == (ents, relations)
+
+
+def test_unknown_label_in_training_is_named(copy):
+    item = ("Zinc causes fever.", [("Zinc", "METAL")], [], [ENTITIES])
+    with pytest.raises(ValueError, match="METAL"):
+        copy.update(make_examples(copy, [item]), sgd=False)
+    item = (
+        "Zinc cures fever.",
+        [("Zinc", "CHEM"), ("fever", "CHEM")],
+        [("Zinc", "fever", "CURES", False)],
+        [RELATIONS],
+    )
+    with pytest.raises(ValueError, match="CURES"):
+        copy.update(make_examples(copy, [item]), sgd=False)
+
+
+def test_corpus_without_a_layer_is_refused(tiny_letters):
+    nlp = make_nlp(tiny_letters)
+    with pytest.raises(ValueError, match="no relation in the training data"):
+        nlp.initialize(lambda: make_examples(nlp, [TEXTS[2]]))
+    nlp = make_nlp(tiny_letters)
+    with pytest.raises(ValueError, match="no entity in the training data"):
+        nlp.initialize(lambda: make_examples(nlp, [TEXTS[1]]))
+
+
+def test_empty_documents(trained):
+    for text in ["", " ", "\n\n"]:
+        doc = trained(text)
+        assert found(doc) == ([], [])
+    nlp_examples = [Example(trained.make_doc(""), trained.make_doc(""))]
+    trained.update(nlp_examples, sgd=False)
+
+
+def test_relations_without_entities(trained):
+    with trained.select_pipes(disable=["span_ner"]):
+        with pytest.warns(UserWarning, match="no entity annotation"):
+            doc = trained(TEXTS[0][0])
+    assert doc._.relations == []
+
+
+def test_transformer_disabled_is_an_error(trained):
+    with trained.select_pipes(disable=["transformer"]):
+        with pytest.raises(ValueError, match="'transformer' did not run"):
+            trained(TEXTS[0][0])
+
+
+def test_other_entity_pipe_before_relations(copy):
+    ruler = copy.add_pipe("entity_ruler", before="relation_extractor", config={"overwrite_ents": True})
+    ruler.add_patterns([{"label": "UNHEARD_OF", "pattern": "Cisplatin"}, {"label": "GENE", "pattern": "p53"}])
+    with copy.select_pipes(disable=["span_ner"]):
+        doc = copy(TEXTS[0][0])
+    assert [(e.text, e.label_) for e in doc.ents] == [("Cisplatin", "UNHEARD_OF"), ("p53", "GENE")]
+    for relation in doc._.relations:
+        assert relation.label in copy.get_pipe("relation_extractor").labels
+
+
+@pytest.mark.parametrize(
+    "text", ["🧬🧪 p53 👩‍🔬 binds MDM2", "x" * 10_000, "مرض السكري p53", "\x00\x01 p53", "a"]
+)
+def test_odd_texts(trained, text):
+    doc = trained(text)
+    assert doc.text == text
+
+
+def test_pairs_are_cut_with_a_count(copy):
+    copy.get_pipe("relation_extractor").max_pairs = 2
+    with pytest.warns(UserWarning, match="4 of 6 pairs"):
+        copy(TEXTS[0][0])
+
+
+def test_hundred_thousand_tokens(trained):
+    words = (TEXTS[0][0] + " " + TEXTS[2][0] + " ") * 5_500
+    with trained.select_pipes(disable=["relation_extractor"]):
+        doc = trained.make_doc(words)
+        assert len(doc) >= 100_000
+        for name, pipe in trained.pipeline:
+            doc = pipe(doc)
+    first = len(doc) // 5_500
+    assert len(doc.ents) > 5_500
+    assert [e.text for e in doc[: first].ents][0] == "Cisplatin"
+    assert len(doc._.abbreviations) == 5_500
