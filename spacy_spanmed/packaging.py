@@ -17,6 +17,7 @@ from spacy.language import Language
 
 from . import __version__
 from .torch_layer import round_to_half
+from .tuning import tune_thresholds
 
 # What the model card says about data that the project knows; others are named by their path.
 SOURCES = {
@@ -43,15 +44,22 @@ NOTES = (
 
 
 def finalize(
-    source: Path, output: Path, *, name: str, version: str, sources: List[str]
+    source: Path,
+    output: Path,
+    *,
+    name: str,
+    version: str,
+    sources: List[str],
+    dev: Optional[Path] = None,
 ) -> Language:
-    """Round a pipeline's weights to half precision, write its model card, and save it.
+    """Round a pipeline's weights to half precision, tune its thresholds, write its model card.
 
     What is published is then exactly what is evaluated: the rounded weights are stored in half
     precision and are computed with in float32.
 
     source (Path): Trained pipeline. output (Path): Where to write; replaced if it exists.
     name, version (str): For meta.json. sources (List[str]): Keys of SOURCES or free text.
+    dev (Optional[Path]): Development set to choose the thresholds on. None: they stay.
     RETURNS (Language): The pipeline as saved.
     """
     nlp = spacy.load(source)
@@ -61,6 +69,7 @@ def finalize(
                 for shim in node.shims:
                     if shim._model is not None:
                         round_to_half(shim._model)
+    thresholds = tune_thresholds(nlp, dev) if dev is not None else {}
     nlp.meta.update(
         {
             "name": name,
@@ -68,11 +77,12 @@ def finalize(
             "description": "Entities and relations in biomedical papers, on a span-masked encoder.",
             "author": "The spaCy SpanMed project",
             "license": "MIT",
-            "sources": [SOURCES.get(s, {"name": s}) for s in sources],
+            "sources": [SOURCES.get(s.split(":")[-1], {"name": s}) for s in sources],
             "notes": NOTES,
             "requirements": [f"spacy_spanmed>={__version__},<0.{int(__version__.split('.')[1]) + 1}"],
         }
     )
+    nlp.meta["thresholds"] = thresholds
     nlp.meta["performance"] = {}  # of the dev set, before rounding: evaluate again
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
         nlp.to_disk(Path(folder) / "pipeline")
@@ -120,7 +130,7 @@ def build_wheels(model: Path, output: Path, metrics: Optional[Path], project: Pa
 def read_performance(metrics: Path) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): The scores in a result file of `spanmed evaluate`."""
     data = json.loads(metrics.read_text(encoding="utf8"))
-    return data.get("scores", data)
+    return {key: value for key, value in data.items() if key != "meta"}
 
 
 def is_installed(wheel: Path) -> bool:

@@ -128,9 +128,9 @@ def test_docs_survive_docbin_bytes_and_json(trained):
 
 def test_thresholds_given_to_load_win(trained, tmp_path):
     trained.to_disk(tmp_path / "model")
-    override = {"components": {"span_ner": {"threshold": 0.999999}}}
-    assert not spacy.load(tmp_path / "model", config=override)(TEXTS[0][0]).ents
-    assert spacy.load(tmp_path / "model")(TEXTS[0][0]).ents
+    override = {"components": {"span_ner": {"threshold": 0.9}}}
+    assert spacy.load(tmp_path / "model", config=override).get_pipe("span_ner").threshold == 0.9
+    assert spacy.load(tmp_path / "model").get_pipe("span_ner").threshold == 0.5
 
 
 def test_add_labels_and_train_further(copy):

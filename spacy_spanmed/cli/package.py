@@ -15,12 +15,13 @@ def finalize(
     name: str = typer.Option("spanmed", help="Name of the model, without the language."),
     version: str = typer.Option("0.1.0", help="Version of the model."),
     sources: List[str] = typer.Option([], "--source", help="Data it was made from; repeatable."),
+    dev: Optional[Path] = typer.Option(None, help="Development set to tune the thresholds on."),
 ) -> None:
-    """Round a trained pipeline to half precision and write its model card.
+    """Round a trained pipeline to half precision, tune its thresholds, write its model card.
 
     Evaluate what this writes: it is what `spanmed package` publishes.
 
-    Example: spanmed finalize training/pipeline/model-best training/model-best --source nero
+    Example: spanmed finalize training/pipeline/model-best training/model-best --dev corpus/dev.spacy
     """
     if not (source / "meta.json").is_file():
         fail(f"No pipeline at {source}: train one first (spacy project run train).")
@@ -28,9 +29,12 @@ def finalize(
 
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
-        nlp = run(source, output, name=name, version=version, sources=sources)
+        with console.status("Rounding weights and tuning thresholds ..."):
+            nlp = run(source, output, name=name, version=version, sources=sources, dev=dev)
     except ValueError as error:
         fail(str(error))
+    for pipe, figures in nlp.meta["thresholds"].items():
+        console.print(f"{pipe}: threshold {figures['threshold']} (F1 {figures['f']:.3f} on {dev})")
     size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
     console.print(f"{nlp.meta['lang']}_{name} {version}: {size / 1e6:.1f} MB in {output}")
 

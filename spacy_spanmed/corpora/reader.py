@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterable, Iterator, Union
 
 import srsly
 from spacy.language import Language
+from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus, Example
+from spacy.training.corpus import FILE_TYPE
 from spacy.util import registry
+from spacy.vocab import Vocab
 
 
 @registry.readers("spanmed.Corpus.v1")
@@ -17,8 +21,8 @@ def create_gold_corpus(
 ) -> Callable[[Language], Iterator[Example]]:
     """Corpus reader `spanmed.Corpus.v1`: `spacy.Corpus.v1` for Docs with spans and relations.
 
-    Each such Doc holds three msgpack messages, and for each of them srsly asks all installed
-    packages for their decoders, which takes longer than everything else. Here it asks once.
+    Each such Doc holds three msgpack messages, and for each of them srsly searches the global
+    registry for decoders, which takes longer than all the rest. Here it searches once a file.
     Documents are never cut (`max_length`), since that loses relations.
 
     path (Path): A `.spacy` file or a directory of them.
@@ -38,11 +42,30 @@ def create_gold_corpus(
 class GoldCorpus(Corpus):
     """See `create_gold_corpus`."""
 
-    def __call__(self, nlp: Language) -> Iterator[Example]:
-        decoders = srsly.msgpack_decoders
-        if decoders.entry_points:
-            # The same decoders as before, but registered: nothing changes but the time it takes.
-            for name, decoder in decoders.get_entry_points().items():
-                decoders.register(name, func=decoder)
-            decoders.entry_points = False
-        yield from super().__call__(nlp)
+    def read_docbin(self, vocab: Vocab, locs: Iterable[Union[str, Path]]) -> Iterator[Doc]:
+        """Yield the Docs of `.spacy` files, one whole file in memory at a time."""
+        count = 0
+        for loc in locs:
+            if Path(loc).suffix != FILE_TYPE:
+                continue
+            doc_bin = DocBin().from_disk(loc)
+            with _decoders_looked_up_once():
+                docs = list(doc_bin.get_docs(vocab))
+            for doc in docs:
+                if len(doc):
+                    yield doc
+                    count += 1
+                    if self.limit >= 1 and count >= self.limit:
+                        return
+
+
+@contextmanager
+def _decoders_looked_up_once() -> Iterator[None]:
+    """Answer srsly's question for its msgpack decoders from memory while in this context."""
+    registry = srsly.msgpack_decoders
+    decoders = registry.get_all()
+    registry.get_all = lambda: decoders  # on the instance: the class's method comes back below
+    try:
+        yield
+    finally:
+        del registry.get_all

@@ -51,6 +51,9 @@ class BiaffineSpans(torch.nn.Module):
         self.end = torch.nn.Linear(hidden, nO, bias=False)
         self.width = torch.nn.Embedding(max_width, nO)
         torch.nn.init.zeros_(self.width.weight)
+        # Nearly all spans are no entity: start from there instead of learning it first.
+        with torch.no_grad():
+            self.start.bias[0] += 4.0
 
     def forward(self, X: torch.Tensor, firsts: List[torch.Tensor]) -> torch.Tensor:
         """X: (tokens, nI). firsts: for each width, the rows in X where such a span starts."""

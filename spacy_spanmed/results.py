@@ -1,0 +1,151 @@
+"""Put the figures of result files into a Markdown document, between its markers.
+
+So the document can't say anything else than the files, which name their command, seed and commit.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+START, END = "<!-- results: start -->", "<!-- results: end -->"
+
+# What the tables call each file, in their order
+TAGGERS = {
+    "baseline_dictionary.json": "dictionary",
+    "baseline_stock.json": "stock `transformer` + `ner`",
+    "test.json": "**`en_spanmed`**",
+}
+PRETRAINED = {
+    "pretraining_head_only.json": "only the fresh heads trained",
+    "pretraining.json": "**encoder and heads trained**",
+}
+
+
+def update_document(document: Path, metrics: Path) -> bool:
+    """Replace what stands between the markers by tables of the result files.
+
+    document (Path): Markdown file with a line START and a line END.
+    metrics (Path): Folder with the JSON files; those that are missing are left out.
+    RETURNS (bool): Whether the document changed.
+    RAISES (ValueError): If a marker or the file of the main result is missing.
+    """
+    text = document.read_text(encoding="utf8")
+    if START not in text or END not in text:
+        raise ValueError(f"{document} lacks the line {START!r} or {END!r}.")
+    before, rest = text.split(START, 1)
+    after = rest.split(END, 1)[1]
+    updated = f"{before}{START}\n\n{make_tables(metrics)}\n{END}{after}"
+    if updated == text:
+        return False
+    document.write_text(updated, encoding="utf8")
+    return True
+
+
+def make_tables(metrics: Path) -> str:
+    """RETURNS (str): Markdown: comparison, entities and relations per label, pretraining."""
+    taggers = _read(metrics, TAGGERS)
+    if TAGGERS["test.json"] not in taggers:
+        raise ValueError(f"No {metrics / 'test.json'}: run `spacy project run evaluate` first.")
+    ours = taggers[TAGGERS["test.json"]]
+    parts = [_origin(ours), _compare(taggers), _entities(taggers), _relations(taggers)]
+    pretrained = _read(metrics, PRETRAINED)
+    if pretrained:
+        parts.append(_pretraining(pretrained))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _read(folder: Path, names: Dict[str, str]) -> Dict[str, Dict[str, Any]]:
+    found = {}
+    for file, title in names.items():
+        if (folder / file).is_file():
+            found[title] = json.loads((folder / file).read_text(encoding="utf8"))
+    return found
+
+
+def _origin(scores: Dict[str, Any]) -> str:
+    meta = scores["meta"]
+    return (
+        f"Test set: {scores['ents_docs']:,} sentences with entities, {scores['rel_docs']:,} with "
+        f"relations. Measured {meta['date'][:10]}, seed {meta['seed']}, commit "
+        f"`{(meta['commit'] or 'none')[:10]}`."
+    )
+
+
+def _compare(taggers: Dict[str, Dict[str, Any]]) -> str:
+    rows = [
+        ("Entities, micro F1", "ents_f"),
+        ("Entities, macro F1", "ents_macro_f"),
+        ("Entities, boundaries alone", "ents_boundary_f"),
+        ("Gold mentions lost by tokenization", "ents_gold_inexpressible"),
+        ("Relations between gold entities, micro F1", "rel_gold_micro_f"),
+        ("  without {majority}", "rel_gold_minority_micro_f"),
+        ("  macro F1", "rel_gold_macro_f"),
+        ("  negation right, where the relation is", "rel_gold_negation_accuracy"),
+        ("Relations end to end, micro F1", "rel_micro_f"),
+        ("  without {majority}", "rel_minority_micro_f"),
+        ("  macro F1", "rel_macro_f"),
+    ]
+    majority = taggers[TAGGERS["test.json"]].get("rel_gold_majority_label") or "the largest"
+    body = [
+        [name.replace("  ", "&nbsp;&nbsp;").format(majority=majority)]
+        + [_percent(scores.get(key)) for scores in taggers.values()]
+        for name, key in rows
+    ]
+    return _table(["%", *taggers], body)
+
+
+def _entities(taggers: Dict[str, Dict[str, Any]]) -> str:
+    ours = taggers[TAGGERS["test.json"]]
+    per_type = ours["ents_per_type"]
+    others = {k: v for k, v in taggers.items() if v is not ours}
+    body = []
+    for label in sorted(per_type, key=lambda label: -per_type[label]["support"]):
+        row = per_type[label]
+        cells = [_percent(row[key]) for key in ("p", "r", "f")]
+        for scores in others.values():
+            cells.append(_percent((scores.get("ents_per_type") or {}).get(label, {}).get("f")))
+        body.append([label, f"{row['support']:,}", *cells])
+    return _table(["entity", "gold", "P", "R", "F1", *(f"F1, {name}" for name in others)], body)
+
+
+def _relations(taggers: Dict[str, Dict[str, Any]]) -> str:
+    ours = taggers[TAGGERS["test.json"]]
+    gold, end_to_end = ours.get("rel_gold_per_type") or {}, ours.get("rel_per_type") or {}
+    body = []
+    for label in sorted(gold, key=lambda label: -gold[label]["support"]):
+        row = gold[label]
+        cells = [_percent(row[key]) for key in ("p", "r", "f")]
+        cells.append(_percent(end_to_end.get(label, {}).get("f")))
+        body.append([label, f"{row['support']:,}", *cells])
+    header = ["relation", "gold", "P", "R", "F1 (gold entities)", "F1 (end to end)"]
+    return _table(header, body)
+
+
+def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:
+    maskers = list(next(iter(records.values()))["heldout"]["after"])
+    body = []
+    first = next(iter(records.values()))["heldout"]["before"]
+    losses: List[List[str]] = [["starting encoder, fresh heads", *_losses(first, maskers), ""]]
+    for title, record in records.items():
+        tokens = f"{record['tokens']:,}"
+        losses.append([title, *_losses(record["heldout"]["after"], maskers), tokens])
+    body.extend(losses)
+    sentence = "Held-out loss of masked word pieces (nats), by the masker that hid them:"
+    return f"{sentence}\n\n" + _table(["", *maskers, "span boundary", "tokens"], body)
+
+
+def _losses(heldout: Dict[str, Dict[str, float]], maskers: List[str]) -> List[str]:
+    boundary = next((m["sbo_loss"] for m in heldout.values() if "sbo_loss" in m), None)
+    figures = [heldout[masker]["loss"] for masker in maskers]
+    return [f"{x:.3f}" for x in figures] + ["" if boundary is None else f"{boundary:.3f}"]
+
+
+def _percent(value: Optional[float]) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _table(header: List[str], rows: List[List[str]]) -> str:
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

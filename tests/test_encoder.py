@@ -1,0 +1,111 @@
+"""The encoder inside the pipeline: precision, batching, errors, and size on disk."""
+
+import numpy
+import pytest
+import torch
+from thinc.types import ArgsKwargs
+
+from spacy_spanmed import encoder as encoder_module
+from spacy_spanmed.torch_layer import dump_state, load_state, round_to_half
+from tests.conftest import TEXTS, make_examples, make_nlp
+
+
+def get_shim(nlp):
+    return nlp.get_pipe("transformer").model.layers[0].shims[0]
+
+
+def test_prediction_is_that_of_transformers(trained):
+    shim = get_shim(trained)
+    ids = torch.tensor([[2, 10, 11, 12, 13, 3], [2, 20, 3, 0, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], dtype=torch.float32)
+    output = shim.predict(ArgsKwargs((), {"input_ids": ids, "attention_mask": mask}))
+    with torch.no_grad():
+        expected = shim._model(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert torch.allclose(output.last_hidden_state[0], expected[0], atol=1e-5)
+    assert torch.allclose(output.last_hidden_state[1, :3], expected[1, :3], atol=1e-5)
+
+
+def test_result_does_not_depend_on_the_batch(trained, monkeypatch):
+    texts = [item[0] for item in TEXTS] * 3
+    alone = [trained(text) for text in texts]
+    monkeypatch.setattr(encoder_module, "PREDICT_PIECES", 64)
+    for one, other in zip(alone, trained.pipe(texts, batch_size=5)):
+        assert [(e.text, e.label_) for e in one.ents] == [(e.text, e.label_) for e in other.ents]
+        scores = [e._.score for e in one.ents], [e._.score for e in other.ents]
+        numpy.testing.assert_allclose(*scores, atol=1e-5)
+
+
+def test_bfloat16_is_close_and_trains(tiny_letters):
+    nlp = make_nlp(tiny_letters, precision="bfloat16")
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=optimizer)
+    exact = make_nlp(tiny_letters, precision="float32").from_bytes(nlp.to_bytes())
+    doc, reference = nlp(TEXTS[0][0]), exact(TEXTS[0][0])
+    one, other = (d._.trf_data.model_output.last_hidden_state for d in (doc, reference))
+    assert one.dtype == other.dtype == numpy.float32
+    assert not numpy.array_equal(one, other)  # bf16 did run
+    numpy.testing.assert_allclose(one, other, atol=0.1)
+
+
+def test_precision_is_checked(tiny_letters):
+    with pytest.raises(ValueError, match="precision must be"):
+        make_nlp(tiny_letters, precision="float17")
+
+
+@pytest.mark.parametrize("name", ["package:no_such_package", "./no/such/folder"])
+def test_missing_encoder_is_a_clear_error(name):
+    nlp = make_nlp(name)
+    with pytest.raises(ValueError, match="not installed|does not exist"):
+        nlp.initialize(lambda: make_examples(nlp))
+
+
+def test_encoder_without_tokenizer(tiny_letters, tmp_path):
+    import shutil
+
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(f"{tiny_letters}/{file}", tmp_path)
+    nlp = make_nlp(str(tmp_path))
+    with pytest.raises(ValueError, match="Can't load the encoder"):
+        nlp.initialize(lambda: make_examples(nlp))
+
+
+def test_rounded_weights_take_half_the_room_and_lose_nothing():
+    torch.manual_seed(0)
+    module = torch.nn.Linear(200, 200)
+    full = dump_state(module)
+    round_to_half(module)
+    half = dump_state(module)
+    assert len(half) < 0.6 * len(full)
+    other = torch.nn.Linear(200, 200)
+    load_state(other, half)
+    assert torch.equal(other.weight, module.weight)
+    assert other.weight.dtype == torch.float32
+    unrounded = torch.nn.Linear(200, 200)
+    load_state(other, dump_state(unrounded))
+    assert torch.equal(other.weight, unrounded.weight)
+
+
+def test_damaged_or_malicious_weights_are_refused():
+    import io
+
+    module = torch.nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="damaged"):
+        load_state(module, dump_state(module)[:50])
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    buffer = io.BytesIO()
+    torch.save({"weight": Evil()}, buffer)
+    with pytest.raises(ValueError, match="Can't load the weights"):
+        load_state(module, buffer.getvalue())
+
+
+def test_too_large_for_half():
+    module = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        module.weight.fill_(1e6)
+    with pytest.raises(ValueError, match="too large for half"):
+        round_to_half(module)
