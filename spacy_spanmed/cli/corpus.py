@@ -32,9 +32,11 @@ def corpus() -> None:
 def nero(
     output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("corpus"),
     limit: Annotated[
-        Optional[int],
-        typer.Option(min=1, help="Keep only a stratified sample of about this many documents."),
-    ] = None,
+        int,
+        typer.Option(
+            min=0, help="Keep only a stratified sample of about this many documents; 0 for all."
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(help="Seed of the splits and of the sample.")] = 0,
     tsv: Annotated[
         Optional[Path],
@@ -49,7 +51,7 @@ def nero(
     Example: spanmed corpus nero --output corpus --limit 500
     """
     try:
-        _build_nero(output, limit, seed, tsv)
+        _build_nero(output, limit or None, seed, tsv)
     except CorpusError as error:
         _fail(str(error))
     except OSError as error:
