@@ -7,6 +7,9 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := . $(VENV)/bin/activate &&
 
+# The project's steps depend on source folders: compiled files in them would look like changes
+export PYTHONDONTWRITEBYTECODE := 1
+
 .PHONY: model test smoke baselines clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt

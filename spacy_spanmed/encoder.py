@@ -62,9 +62,7 @@ class EncoderShim(AdamWMixin, HFShim):
             ids, mask = inputs.kwargs["input_ids"], inputs.kwargs["attention_mask"]
             lengths = mask.sum(dim=1).long()
             order = torch.argsort(lengths, descending=True)
-            output = torch.zeros(
-                (*ids.shape, self._model.config.hidden_size), device=ids.device
-            )
+            output = torch.zeros((*ids.shape, self._model.config.hidden_size), device=ids.device)
             start = 0
             while start < len(order):
                 width = max(int(lengths[order[start]]), 1)

@@ -1,4 +1,4 @@
-"""From a trained pipeline to wheels: half precision, the model card, and what `spacy package` needs."""
+"""From a trained pipeline to wheels: half precision, thresholds, the model card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from typing import Any, Dict, List, Optional
 import spacy
 from spacy.language import Language
 
-from . import __version__
 from .torch_layer import round_to_half
 from .tuning import tune_thresholds
 
@@ -79,7 +78,6 @@ def finalize(
             "license": "MIT",
             "sources": [SOURCES.get(s.split(":")[-1], {"name": s}) for s in sources],
             "notes": NOTES,
-            "requirements": [f"spacy_spanmed>={__version__},<0.{int(__version__.split('.')[1]) + 1}"],
         }
     )
     nlp.meta["thresholds"] = thresholds
@@ -111,10 +109,11 @@ def build_wheels(model: Path, output: Path, metrics: Optional[Path], project: Pa
         (staged / "meta.json").write_text(json.dumps(meta, indent=2), encoding="utf8")
         packages = Path(folder) / "packages"
         packages.mkdir()
-        _run([sys.executable, "-m", "spacy", "package", str(staged), str(packages), "--build", "wheel"])
-        _run(
-            [sys.executable, "-m", "build", "--wheel", "--outdir", str(packages), str(project)]
-        )
+        package = ["-m", "spacy", "package", str(staged), str(packages), "--build", "wheel"]
+        _run([sys.executable, *package])
+        # With the setuptools of this environment: no download while building
+        build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(packages)]
+        _run([sys.executable, *build, str(project)])
         wheels = []
         for prefix in ("spacy_spanmed", f"{meta['lang']}_{meta['name']}"):
             built = sorted(packages.rglob(f"{prefix}-*.whl"))[-1]
@@ -153,7 +152,8 @@ def install(wheel: Path) -> bool:
     anything had to be done."""
     if is_installed(wheel):
         return False
-    _run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", str(wheel)])
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
+    _run([*pip, str(wheel)])
     return True
 
 

@@ -145,7 +145,7 @@ def run_module(
 
 
 def set_dropout(model: Model, rate: float) -> None:
-    """Set the rate of every `torch.nn.Dropout` in a model's ModuleShims (thinc sets only its own)."""
+    """Set the rate of every `torch.nn.Dropout` in a model (thinc sets only its own layers')."""
     for node in model.walk():
         for shim in node.shims:
             if isinstance(shim, ModuleShim) and shim._model is not None:

@@ -84,7 +84,9 @@ def make_reference(nlp, text, entities, relations, layers):
     def offsets(name):
         return text.index(name), text.index(name) + len(name), labels.get(name, "GENE")
 
-    names = {name for name, _ in entities} | {n for head, tail, *_ in relations for n in (head, tail)}
+    names = {name for name, _ in entities} | {
+        n for head, tail, *_ in relations for n in (head, tail)
+    }
     spans = [doc.char_span(s, e, label=label) for s, e, label in sorted(map(offsets, names))]
     doc.spans[SPANS_KEY] = spans
     if ENTITIES in layers:

@@ -10,6 +10,9 @@ for entry in configs spacy_spanmed pyproject.toml README.md project.yml; do
     rm -rf "${folder:?}/$entry"
     cp -r "$entry" "$folder/$entry"
 done
+# Compiled files among the sources would look like changes
+find "$folder/spacy_spanmed" -name __pycache__ -prune -exec rm -rf {} +
+export PYTHONDONTWRITEBYTECODE=1
 cd "$folder"
 python -m spacy project run all . \
     --vars.limit 240 \

@@ -20,7 +20,9 @@ def test_same_as_scispacy():
     key = ("short_text", "long_text", "short_start")
 
     def found(detector):
-        return sorted(tuple(item[k] for k in key) for item in detector(nlp.make_doc(TEXT))._.abbreviations)
+        return sorted(
+            tuple(item[k] for k in key) for item in detector(nlp.make_doc(TEXT))._.abbreviations
+        )
 
     assert found(ours) == found(theirs)
     assert len(found(ours)) >= 5

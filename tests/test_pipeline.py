@@ -6,7 +6,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from spacy_spanmed.doc import ENTITIES, RELATIONS, get_relation_tuples, set_layers
-from tests.conftest import TEXTS, make_examples, make_nlp, make_reference, train
+from tests.conftest import TEXTS, make_examples, make_nlp, make_reference
 
 
 def found(doc):
@@ -98,7 +98,9 @@ def test_training_sees_predicted_entities(trained):
     reference = make_reference(trained, *TEXTS[1])
     eg = Example(trained.make_doc(TEXTS[1][0]), reference)
     gold = {m.start_char for m in pipe._training_pairs(eg).mentions}
-    wrong = eg.predicted.char_span(TEXTS[1][0].index("does"), TEXTS[1][0].index("does") + 4, label="X")
+    wrong = eg.predicted.char_span(
+        TEXTS[1][0].index("does"), TEXTS[1][0].index("does") + 4, label="X"
+    )
     eg.predicted.set_ents([wrong])
     assert {m.start_char for m in pipe._training_pairs(eg).mentions} == gold | {wrong.start_char}
 
@@ -201,8 +203,12 @@ def test_transformer_disabled_is_an_error(trained):
 
 
 def test_other_entity_pipe_before_relations(copy):
-    ruler = copy.add_pipe("entity_ruler", before="relation_extractor", config={"overwrite_ents": True})
-    ruler.add_patterns([{"label": "UNHEARD_OF", "pattern": "Cisplatin"}, {"label": "GENE", "pattern": "p53"}])
+    ruler = copy.add_pipe(
+        "entity_ruler", before="relation_extractor", config={"overwrite_ents": True}
+    )
+    ruler.add_patterns(
+        [{"label": "UNHEARD_OF", "pattern": "Cisplatin"}, {"label": "GENE", "pattern": "p53"}]
+    )
     with copy.select_pipes(disable=["span_ner"]):
         doc = copy(TEXTS[0][0])
     assert [(e.text, e.label_) for e in doc.ents] == [("Cisplatin", "UNHEARD_OF"), ("p53", "GENE")]
@@ -233,5 +239,5 @@ def test_hundred_thousand_tokens(trained):
             doc = pipe(doc)
     first = len(doc) // 5_500
     assert len(doc.ents) > 5_500
-    assert [e.text for e in doc[: first].ents][0] == "Cisplatin"
+    assert [e.text for e in doc[:first].ents][0] == "Cisplatin"
     assert len(doc._.abbreviations) == 5_500

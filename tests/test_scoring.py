@@ -401,8 +401,8 @@ def test_stock_component_takes_the_scorer_by_config(tmp_path: Path) -> None:
 
 
 def test_spacy_train_takes_these_scores(capsys: pytest.CaptureFixture[str]) -> None:
-    from spacy.training.loop import create_evaluation_callback
     from spacy.training.loggers import console_logger
+    from spacy.training.loop import create_evaluation_callback
 
     scorer = {"@scorers": "spanmed.entity_scorer.v1"}
     nlp = spacy.blank("en")

@@ -9,7 +9,9 @@ from spacy.tokens import Doc
 from spacy_spanmed.windows import configure_sentence_windows, estimate_pieces
 
 VOCAB = spacy.blank("en").vocab
-WORDS = st.lists(st.sampled_from(["a", "protein", "x" * 300, "12345", "🧬", "-", "细胞"]), max_size=60)
+WORDS = st.lists(
+    st.sampled_from(["a", "protein", "x" * 300, "12345", "🧬", "-", "细胞"]), max_size=60
+)
 
 
 @given(WORDS, st.data())

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import baselines, corpus, evaluate, package, pretrain
+from . import baselines, corpus, evaluate, package, pretrain, results
 
 app = typer.Typer(
     name="spanmed",
@@ -17,3 +17,4 @@ app.command()(package.finalize)
 app.command()(package.package)
 app.command()(package.install)
 app.add_typer(baselines.app, name="baseline")
+app.command()(results.results)

@@ -1,4 +1,4 @@
-"""`spanmed finalize`, `spanmed package` and `spanmed install`: from a trained pipeline to wheels."""
+"""`spanmed finalize`, `package` and `install`: from a trained pipeline to wheels."""
 
 from pathlib import Path
 from typing import List, Optional
@@ -10,7 +10,9 @@ console = Console()
 
 
 def finalize(
-    source: Path = typer.Argument(..., help="Trained pipeline, such as training/pipeline/model-best."),
+    source: Path = typer.Argument(
+        ..., help="Trained pipeline, such as training/pipeline/model-best."
+    ),
     output: Path = typer.Argument(..., help="Where to write the finished pipeline."),
     name: str = typer.Option("spanmed", help="Name of the model, without the language."),
     version: str = typer.Option("0.1.0", help="Version of the model."),
@@ -21,7 +23,7 @@ def finalize(
 
     Evaluate what this writes: it is what `spanmed package` publishes.
 
-    Example: spanmed finalize training/pipeline/model-best training/model-best --dev corpus/dev.spacy
+    Example: spanmed finalize training/pipeline/model-best training/model-best
     """
     if not (source / "meta.json").is_file():
         fail(f"No pipeline at {source}: train one first (spacy project run train).")

@@ -134,9 +134,7 @@ def select(corpus: Corpus, limit: Optional[int], seed: int = 0) -> List[int]:
     return sorted(chosen)
 
 
-def make_docs(
-    corpus: Corpus, indices: Iterable[int], tokenize: Tokenize
-) -> Iterator[Doc]:
+def make_docs(corpus: Corpus, indices: Iterable[int], tokenize: Tokenize) -> Iterator[Doc]:
     """Build the gold Docs.
 
     corpus (Corpus): The corpus.

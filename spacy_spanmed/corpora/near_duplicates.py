@@ -106,9 +106,7 @@ def _candidates(
         place = np.arange(rows.nnz) - np.repeat(rows.indptr[:-1], length)
         keep = place < np.repeat(prefix[start : start + _BATCH], length)
         owner = np.repeat(np.arange(rows.shape[0]), length)[keep]
-        heads = sparse.csr_matrix(
-            (rows.data[keep], (owner, rows.indices[keep])), shape=rows.shape
-        )
+        heads = sparse.csr_matrix((rows.data[keep], (owner, rows.indices[keep])), shape=rows.shape)
         pairs = (heads @ transposed).tocoo()
         small, large = pairs.row.astype(np.int64) + start, pairs.col.astype(np.int64)
         ordered = (full_sizes[small] < full_sizes[large]) | (

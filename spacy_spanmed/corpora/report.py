@@ -138,6 +138,8 @@ def to_markdown(report: Mapping[str, Any]) -> str:
             "|" + "---|" + "---:|" * (len(table.header) - 1),
         ]
         for row in table.rows:
-            lines.append("| " + " | ".join(f"{x:,}" if isinstance(x, int) else x for x in row) + " |")
+            lines.append(
+                "| " + " | ".join(f"{x:,}" if isinstance(x, int) else x for x in row) + " |"
+            )
         parts.append(f"## {table.title}\n\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)

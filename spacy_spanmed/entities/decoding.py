@@ -10,7 +10,7 @@ from .model import SpanScores
 
 
 class ScoredSpan(NamedTuple):
-    """start, end (int): Tokens, end exclusive. label (int): Class, from 1. score (float): 0 to 1."""
+    """start, end (int): Tokens, end exclusive. label (int): Class from 1. score (float): 0 to 1."""
 
     start: int
     end: int

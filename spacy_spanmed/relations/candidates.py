@@ -71,7 +71,7 @@ def find_pairs(mentions: List[Candidate], max_distance: int, max_pairs: int) -> 
 
 
 def get_entity_mentions(doc: Doc) -> List[Mention]:
-    """RETURNS (List[Mention]): `doc.ents` as character offsets: what relations are predicted for."""
+    """RETURNS (List[Mention]): `doc.ents` as character offsets: what relations are between."""
     return [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
 
 

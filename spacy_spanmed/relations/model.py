@@ -83,9 +83,7 @@ class PairClassifier(torch.nn.Module):
         pair = torch.cat([heads, tails, heads * tails, nearby, distance], dim=1)
         return self.output(self.dropout(torch.nn.functional.gelu(self.combine(pair))))
 
-    def attend(
-        self, X: torch.Tensor, pair: torch.Tensor, context: torch.Tensor
-    ) -> torch.Tensor:
+    def attend(self, X: torch.Tensor, pair: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
         """RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
         keys, values = self.key_value(X).chunk(2, dim=1)
         rows = context.clamp(min=0)
@@ -155,7 +153,7 @@ def index_pairs(
         row 0. margin, window (int): See `build_pair_scorer`.
     """
     row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
-    spans, labels, pairs, docs, lefts, rights, bounds = [], [], [], [], [], [], []
+    spans, labels, pairs, docs, lefts, rights = [], [], [], [], [], []
     offset = n_mentions = 0
     for i, (length, candidate) in enumerate(zip(lengths, candidates)):
         for m in candidate.mentions:
@@ -182,7 +180,11 @@ def index_pairs(
         return numpy.array(values, dtype="int64").reshape(*shape)
 
     return PairBatch(
-        as_ints(spans, -1, 2), as_ints(labels, -1), as_ints(pairs, -1, 2), as_ints(docs, -1), context
+        as_ints(spans, -1, 2),
+        as_ints(labels, -1),
+        as_ints(pairs, -1, 2),
+        as_ints(docs, -1),
+        context,
     )
 
 
@@ -217,9 +219,7 @@ def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_tra
     for start in range(0, len(batch.pairs), step):
         pairs = to_torch(batch.pairs[start : start + step])
         context = to_torch(batch.context[start : start + step])
-        logits, backprop_module = run_module(
-            shim, flat, is_train, spans, labels, pairs, context
-        )
+        logits, backprop_module = run_module(shim, flat, is_train, spans, labels, pairs, context)
         chunks.append(logits)
     logits = model.ops.xp.concatenate(chunks)
 

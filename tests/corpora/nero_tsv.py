@@ -23,9 +23,7 @@ def row_bytes(number, text, entity1, class1="GP", **fields):
 
 def statement_bytes(number, text, entity1, action, entity2, **fields):
     """One row of a statement set."""
-    defaults = dict(
-        actionType=action, entity2=entity2, semantic_class_entity2="GP", procset="bind"
-    )
+    defaults = dict(actionType=action, entity2=entity2, semantic_class_entity2="GP", procset="bind")
     return row_bytes(number, text, entity1, **{**defaults, **fields})
 
 

@@ -101,7 +101,9 @@ def test_truncated_file(tmp_path):
 
 def test_unknown_class(tmp_path):
     path = write_tsv(tmp_path / "odd.tsv", [row_bytes(1, "A b", "A", "Gizmo")])
-    fails(["nero", "--tsv", str(path), "--output", str(tmp_path)], "line 2", "'Gizmo'", "Add a line")
+    fails(
+        ["nero", "--tsv", str(path), "--output", str(tmp_path)], "line 2", "'Gizmo'", "Add a line"
+    )
 
 
 def test_output_that_is_a_file(tsv, tmp_path):

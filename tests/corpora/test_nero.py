@@ -154,7 +154,9 @@ def test_nearest_pair_is_meant(convert):
 
 
 def test_overlapping_pair_only_if_there_is_no_other(convert):
-    [item] = convert(statement_bytes(1, "p53 promoter binds p53", "p53", "bind", "p53 promoter")).texts
+    [item] = convert(
+        statement_bytes(1, "p53 promoter binds p53", "p53", "bind", "p53 promoter")
+    ).texts
     assert triples(item) == [("p53 promoter", "BINDS", "p53")]
     [item] = convert(statement_bytes(1, "the p53 promoter", "p53", "is", "p53 promoter")).texts
     assert triples(item) == [("p53", "IS_A", "p53 promoter")]
@@ -239,7 +241,10 @@ def test_dropped_statements(convert, fields, fate):
             "a acts on b",
             fields.get("entity1", "a"),
             fields.get("actionType", "bind"),
-            **{"entity2": "b", **{k: v for k, v in fields.items() if k not in ("entity1", "actionType")}},
+            **{
+                "entity2": "b",
+                **{k: v for k, v in fields.items() if k not in ("entity1", "actionType")},
+            },
         )
     )
     assert result.texts[0].layers == []

@@ -47,10 +47,7 @@ def test_fates_add_up_to_the_file(corpus, rows):
 def test_entity_table_counts_equal_the_files(rows):
     dense = Counter(row.class1 for row in rows if row.procset in DENSE_SETS)
     arguments = Counter(
-        name
-        for row in rows
-        if row.procset not in DENSE_SETS
-        for name in (row.class1, row.class2)
+        name for row in rows if row.procset not in DENSE_SETS for name in (row.class1, row.class2)
     )
     table = load_entity_table()
     assert {c.name: c.dense_rows for c in table.classes if c.dense_rows} == dense
@@ -135,9 +132,7 @@ def test_no_held_out_sentence_lies_in_another_splits_text(corpus):
     joined = {split: [] for split in SPLITS}
     for item, split in zip(corpus.texts, corpus.splits):
         joined[split].append("".join(c for c in item.text.lower() if c.isalnum()))
-    assert not any(
-        set(joined[a]) & set(joined[b]) for a, b in combinations(SPLITS, 2)
-    )
+    assert not any(set(joined[a]) & set(joined[b]) for a, b in combinations(SPLITS, 2))
     everything = {split: "\n".join(texts) for split, texts in joined.items()}
     for split in ("dev", "test"):
         others = [everything[other] for other in SPLITS if other != split]

@@ -66,7 +66,9 @@ def sample(n=600):
 def test_splits_keep_clusters_whole_and_meet_each_stratum():
     clusters, strata, keys = sample()
     splits = assign_splits(clusters, strata, keys, dev=40, test=80)
-    assert all(len({s for c, s in zip(clusters, splits) if c == name}) == 1 for name in set(clusters))
+    assert all(
+        len({s for c, s in zip(clusters, splits) if c == name}) == 1 for name in set(clusters)
+    )
     for stratum in set(strata) - {""}:
         size = strata.count(stratum)
         for name, total in (("dev", 40), ("test", 80)):

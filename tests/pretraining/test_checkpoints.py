@@ -42,7 +42,10 @@ def test_prune_keeps_the_newest_sealed(tmp_path):
         make(tmp_path, step)
     make(tmp_path, 4, sealed=False)
     checkpoints.prune(tmp_path, keep=2)
-    assert [p.name for p in checkpoints.list_checkpoints(tmp_path)] == ["checkpoint-3", "checkpoint-2"]
+    assert [p.name for p in checkpoints.list_checkpoints(tmp_path)] == [
+        "checkpoint-3",
+        "checkpoint-2",
+    ]
 
 
 def test_runs_are_not_mixed(tmp_path):

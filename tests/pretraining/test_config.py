@@ -17,7 +17,11 @@ def test_default_config_is_valid_and_lists_every_setting():
 
 @pytest.mark.parametrize(
     "name, masker",
-    [("TokenMasker", TokenMasker), ("WholeWordMasker", WholeWordMasker), ("SpanMasker", SpanMasker)],
+    [
+        ("TokenMasker", TokenMasker),
+        ("WholeWordMasker", WholeWordMasker),
+        ("SpanMasker", SpanMasker),
+    ],
 )
 def test_maskers_are_chosen_by_name(config_file, name, masker):
     settings, _ = load_settings(config_file, {"masker.@misc": f"spanmed.{name}.v1"})

@@ -72,8 +72,13 @@ def test_block_longer_than_the_model(tiny_encoder):
 
 def test_roberta_reads_less_than_it_has_positions():
     config = RobertaConfig(
-        vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=8, max_position_embeddings=34, pad_token_id=1,
+        vocab_size=10,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=34,
+        pad_token_id=1,
     )
     assert loading._length_limit(RobertaModel(config)) == 32
 

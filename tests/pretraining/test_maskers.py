@@ -131,6 +131,7 @@ def test_lengths_keep_their_distribution_when_spans_are_placed():
 
 def recorded_first_span(words, sample):
     """A budget of at most ten words holds at least the first drawn span uncut."""
+
     class OneSpan(SpanMasker):
         def draw_length(self, rng):
             self.drawn.append(super().draw_length(rng))
@@ -174,7 +175,12 @@ def test_whole_words_are_chosen_uniformly():
 
 @pytest.mark.parametrize(
     "arguments, message",
-    [({"rate": 0.0}, "rate"), ({"rate": 1.5}, "rate"), ({"p": 1.0}, "p must"), ({"max_words": 0}, "max_words")],
+    [
+        ({"rate": 0.0}, "rate"),
+        ({"rate": 1.5}, "rate"),
+        ({"p": 1.0}, "p must"),
+        ({"max_words": 0}, "max_words"),
+    ],
 )
 def test_impossible_settings_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

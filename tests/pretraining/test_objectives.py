@@ -29,7 +29,9 @@ def make_model(path, **settings):
         "sbo_position_width": 8,
         "freeze_encoder": False,
     }
-    encoder = AutoModel.from_pretrained(path, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    encoder = AutoModel.from_pretrained(
+        path, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0
+    )
     return PretrainingModel(encoder, **{**defaults, **settings})
 
 
@@ -71,8 +73,12 @@ def test_boundary_head_follows_the_paper():
     left, right, offsets = torch.randn(2, 6), torch.randn(2, 6), torch.tensor([1, 9])
     place = head.positions.weight[[1, 3]]  # places beyond the table share its last row
     h0 = torch.cat([left, right, place], dim=-1)
-    h1 = F.layer_norm(F.gelu(h0 @ head.first.dense.weight.T + head.first.dense.bias), (6,), eps=1e-12)
-    h2 = F.layer_norm(F.gelu(h1 @ head.second.dense.weight.T + head.second.dense.bias), (5,), eps=1e-12)
+    h1 = F.layer_norm(
+        F.gelu(h0 @ head.first.dense.weight.T + head.first.dense.bias), (6,), eps=1e-12
+    )
+    h2 = F.layer_norm(
+        F.gelu(h1 @ head.second.dense.weight.T + head.second.dense.bias), (5,), eps=1e-12
+    )
     assert torch.allclose(head(left, right, offsets), h2, atol=1e-6)
 
 
@@ -93,6 +99,10 @@ def test_batch_without_targets_has_zero_loss_and_a_gradient(tiny_encoder, batch)
 
 def test_heads_that_do_not_fit_are_left_fresh(tiny_encoder):
     model = make_model(tiny_encoder)
-    state = {"mlm.dense.weight": torch.ones(32, 32), "decoder_bias": torch.ones(7), "other": torch.ones(1)}
+    state = {
+        "mlm.dense.weight": torch.ones(32, 32),
+        "decoder_bias": torch.ones(7),
+        "other": torch.ones(1),
+    }
     assert model.load_heads(state) == ["mlm.dense.weight"]
     assert model.mlm.dense.weight.eq(1).all()

@@ -42,7 +42,9 @@ def test_blocks_show_whole_words_and_lose_nothing(tokenizer, texts, length):
         assert body == stream[start : start + length - 2]
         end = start + length - 2
         back = end
-        while back > start and tokenizer.convert_ids_to_tokens(stream[back : back + 1] or [5])[0].startswith("##"):
+        while back > start and tokenizer.convert_ids_to_tokens(stream[back : back + 1] or [5])[
+            0
+        ].startswith("##"):
             back -= 1
         start = back if back > start else end
     assert len(stream) - start < length - 2 or not stream

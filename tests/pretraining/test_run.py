@@ -68,7 +68,9 @@ def test_run_learns_and_publishes_a_hugging_face_directory(config_file, tmp_path
         },
     )
     assert "mlm.dense.weight" in more["head_weights_taken_over"]
-    assert more["heldout"]["before"]["span"]["loss"] == pytest.approx(after["span"]["loss"], abs=1e-4)
+    assert more["heldout"]["before"]["span"]["loss"] == pytest.approx(
+        after["span"]["loss"], abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("masker", ["TokenMasker", "WholeWordMasker"])
@@ -83,7 +85,9 @@ def test_other_maskers_run_without_the_boundary_objective(config_file, masker):
 def test_frozen_encoder_stays_as_it_was(config_file, tmp_path, tiny_encoder):
     result, _ = run(config_file, {"training.freeze_encoder": True})
     assert result["trained"] == "heads"
-    start, end = (AutoModel.from_pretrained(p).state_dict() for p in (tiny_encoder, tmp_path / "encoder"))
+    start, end = (
+        AutoModel.from_pretrained(p).state_dict() for p in (tiny_encoder, tmp_path / "encoder")
+    )
     assert all(torch.equal(start[key], end[key]) for key in start)
     assert result["heldout"]["after"]["span"]["loss"] != result["heldout"]["before"]["span"]["loss"]
 
@@ -118,7 +122,9 @@ def test_interrupted_run_has_the_curve_of_an_unbroken_one(config_file, tmp_path,
     assert resumed["steps"] == whole["steps"] == 30
     for ours, expected in zip(losses(resumed), losses(whole), strict=True):
         assert ours == pytest.approx(expected, abs=2e-4)
-    first, second = (AutoModel.from_pretrained(tmp_path / n).state_dict() for n in ("whole", "encoder"))
+    first, second = (
+        AutoModel.from_pretrained(tmp_path / n).state_dict() for n in ("whole", "encoder")
+    )
     assert all(torch.allclose(first[key], second[key], atol=1e-5) for key in first)
 
 
@@ -133,12 +139,16 @@ def test_sigkill_and_torn_checkpoint(config_file, tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(config_file)],
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )
     directory = tmp_path / "checkpoints"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
-        sealed = [p for p in checkpoints.list_checkpoints(directory) if (p / "manifest.json").exists()]
+        sealed = [
+            p for p in checkpoints.list_checkpoints(directory) if (p / "manifest.json").exists()
+        ]
         if len(sealed) == 2:
             break
         time.sleep(0.01)

@@ -1,0 +1,64 @@
+"""Pairs, their cut, and the index arrays made of them."""
+
+import numpy
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_spanmed.relations.candidates import Candidate, CandidatePairs, align_mentions, find_pairs
+from spacy_spanmed.relations.model import index_pairs
+
+MENTIONS = st.lists(st.integers(0, 60), max_size=12, unique=True).map(
+    lambda starts: [Candidate(s, s + 1, s, s + 1, "X") for s in sorted(starts)]
+)
+
+
+@given(MENTIONS, st.integers(1, 40), st.integers(2, 60))
+def test_pairs_are_the_closest(mentions, max_distance, max_pairs):
+    found = find_pairs(mentions, max_distance, max_pairs)
+    near = {
+        (i, j)
+        for i, one in enumerate(mentions)
+        for j, other in enumerate(mentions)
+        if i != j and abs(one.start - other.start) <= max_distance
+    }
+    assert set(found.pairs) <= near and len(set(found.pairs)) == len(found.pairs)
+    assert len(found.pairs) + found.cut == len(near)
+    assert len(found.pairs) <= max_pairs
+    assert {(j, i) for i, j in found.pairs} == set(found.pairs)
+
+    def distance(pair):
+        return abs(mentions[pair[0]].start - mentions[pair[1]].start)
+
+    left = near - set(found.pairs)
+    if left and found.pairs:
+        assert max(map(distance, found.pairs)) <= min(map(distance, left))
+
+
+def test_mentions_widen_to_tokens_and_keep_their_offsets():
+    doc = spacy.blank("en")("alpha-2 beta")
+    (first, second) = align_mentions(doc, [(8, 12, "B"), (2, 5, "A")])
+    assert (first.start_char, first.end_char, first.label) == (2, 5, "A")
+    assert first.start == 0 and doc[first.start : first.end].text.startswith("alpha")
+    assert (second.start, second.label) == (len(doc) - 1, "B")
+
+
+def test_context_covers_the_pair_and_its_margin():
+    far = [Candidate(s, s + 1, s, s + 1, "X") for s in (5, 50)]
+    batch = index_pairs(
+        [3, 100], [CandidatePairs([], [], 0), CandidatePairs(far, [(0, 1)], 0)], ["X"], 2, 10
+    )
+    assert batch.pairs.tolist() == [[0, 1]]
+    assert batch.spans.tolist() == [[8, 8], [53, 53]]
+    # Wider than the window: half from either end, in rows of the concatenated Docs
+    assert batch.context.tolist() == [[6, 7, 8, 9, 10, 51, 52, 53, 54, 55]]
+    near = [Candidate(s, s + 1, s, s + 1, "Y") for s in (0, 1)]
+    batch = index_pairs([3], [CandidatePairs(near, [(1, 0)], 0)], ["X"], 2, 10)
+    assert batch.context.tolist() == [[0, 1, 2]]
+    assert batch.labels.tolist() == [0, 0]  # unknown label
+
+
+def test_no_pairs():
+    batch = index_pairs([3, 0], [CandidatePairs([], [], 0)] * 2, [], 2, 10)
+    assert batch.pairs.shape == (0, 2) and batch.context.shape[0] == 0
+    assert isinstance(batch.spans, numpy.ndarray)

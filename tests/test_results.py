@@ -1,0 +1,60 @@
+"""Tables come from the result files and nothing else."""
+
+import json
+
+import pytest
+
+from spacy_spanmed.results import END, START, update_document
+
+SCORES = {
+    "meta": {"date": "2026-01-02T03:04:05+00:00", "seed": 7, "commit": "abcdef0123456789"},
+    "ents_docs": 1614,
+    "rel_docs": 886,
+    "ents_f": 0.6123,
+    "ents_per_type": {"GENE": {"p": 0.5, "r": 0.25, "f": 1 / 3, "support": 1234}},
+    "rel_gold_micro_f": 0.5,
+    "rel_gold_majority_label": "BINDS",
+    "rel_gold_per_type": {"BINDS": {"p": 1.0, "r": 0.5, "f": 2 / 3, "support": 4}},
+    "rel_per_type": {"BINDS": {"p": 0.1, "r": 0.1, "f": 0.1, "support": 4}},
+}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "test.json").write_text(json.dumps(SCORES))
+    (tmp_path / "README.md").write_text(f"before\n{START}\nstale figures\n{END}\nafter\n")
+    return tmp_path
+
+
+def test_tables_replace_what_is_between_the_markers(folder):
+    assert update_document(folder / "README.md", folder)
+    text = (folder / "README.md").read_text()
+    assert text.startswith(f"before\n{START}\n") and text.endswith(f"{END}\nafter\n")
+    assert "stale figures" not in text
+    assert "| GENE | 1,234 | 50.0 | 25.0 | 33.3 |" in text
+    assert "| BINDS | 4 | 100.0 | 50.0 | 66.7 | 10.0 |" in text
+    assert "seed 7, commit `abcdef0123`" in text
+    assert not update_document(folder / "README.md", folder)
+
+
+def test_baselines_and_pretraining_stand_beside(folder):
+    (folder / "baseline_dictionary.json").write_text(json.dumps({**SCORES, "ents_f": 0.3333}))
+    heldout = {
+        "before": {"span": {"loss": 7.5, "sbo_loss": 8.0}},
+        "after": {"span": {"loss": 5.25, "sbo_loss": 6.0}},
+    }
+    record = {"heldout": heldout, "tokens": 1000}
+    (folder / "pretraining.json").write_text(json.dumps(record))
+    update_document(folder / "README.md", folder)
+    text = (folder / "README.md").read_text()
+    assert "| Entities, micro F1 | 33.3 | 61.2 |" in text
+    assert "| **encoder and heads trained** | 5.250 | 6.000 | 1,000 |" in text
+
+
+def test_missing_marker_or_result(tmp_path):
+    (tmp_path / "README.md").write_text("nothing")
+    with pytest.raises(ValueError, match="lacks the line"):
+        update_document(tmp_path / "README.md", tmp_path)
+    (tmp_path / "README.md").write_text(f"{START}\n{END}")
+    with pytest.raises(ValueError, match="project run evaluate"):
+        update_document(tmp_path / "README.md", tmp_path)

@@ -1,0 +1,89 @@
+"""The whole workflow on a small sample: what `make smoke` runs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CHECK = """
+import spacy
+nlp = spacy.load("en_spanmed_smoke")
+doc = nlp("Cisplatin inhibits the repair of damaged DNA and causes acute renal failure.")
+assert doc._.relations is not None and "spanmed" in doc.spans
+assert nlp.meta["performance"] and "MIT" in str(nlp.meta["sources"])
+print("loaded", nlp.pipe_names)
+"""
+
+
+def run(command, folder, **kwargs):
+    # The scripts say "python": make it the one that runs the tests
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(Path(sys.executable).parents[1])}
+    done = subprocess.run(
+        command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("smoke")
+    started = time.perf_counter()
+    run(["bash", "tests/smoke.sh", str(folder)], ROOT)
+    yield folder, time.perf_counter() - started
+    run([sys.executable, "-m", "pip", "uninstall", "-q", "-y", "en_spanmed_smoke"], folder)
+
+
+def test_everything_is_made(smoke):
+    folder, _ = smoke
+    for name in (
+        "corpus/train.spacy",
+        "training/encoder/config.json",
+        "training/model-best/meta.json",
+    ):
+        assert (folder / name).is_file()
+    wheels = sorted(path.name for path in (folder / "dist").glob("*.whl"))
+    assert [name.split("-")[0] for name in wheels] == ["en_spanmed_smoke", "spacy_spanmed"]
+    assert (folder / "dist" / wheels[0]).stat().st_size < 60e6
+    scores = json.loads((folder / "metrics" / "test.json").read_text())
+    assert scores["ents_docs"] > 0 and scores["rel_docs"] > 0
+    record = json.loads((folder / "metrics" / "pretraining.json").read_text())
+    assert record["heldout"]["after"]["span"]["loss"] < record["heldout"]["before"]["span"]["loss"]
+
+
+def test_encoder_is_a_plain_hugging_face_directory(smoke):
+    from transformers import AutoModel, AutoTokenizer
+
+    path = str(smoke[0] / "training" / "encoder")
+    encoder, tokenizer = AutoModel.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    assert encoder.config.vocab_size == len(tokenizer)
+
+
+def test_installed_model_loads_without_the_project(smoke, tmp_path):
+    assert "relation_extractor" in run([sys.executable, "-c", CHECK], tmp_path)
+
+
+def test_spacy_evaluate_agrees_with_ours(smoke):
+    folder = smoke[0]
+    command = [sys.executable, "-m", "spacy", "evaluate", "en_spanmed_smoke", "corpus/test.spacy"]
+    run([*command, "--output", "metrics.json"], folder)
+    theirs = json.loads((folder / "metrics.json").read_text())
+    ours = json.loads((folder / "metrics" / "test.json").read_text())
+    for key in ("ents_f", "ents_per_type", "rel_micro_f", "rel_per_type", "rel_gold_micro_f"):
+        assert theirs[key] == ours[key]
+    assert "ents_gold_inexpressible" in theirs
+
+
+def test_running_again_does_nothing(smoke):
+    folder, seconds = smoke
+    started = time.perf_counter()
+    output = run(["bash", "tests/smoke.sh", str(folder)], ROOT)
+    assert output.count("nothing changed") == 6
+    assert "is installed already" in output
+    assert time.perf_counter() - started < seconds / 3
