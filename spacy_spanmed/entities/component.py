@@ -7,31 +7,21 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import numpy
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span, SpanGroup
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 
 from ..doc import ENTITIES, SPANS_KEY, get_layers, get_mentions
+from ..pipe import LISTENER, LabelledPipe
 
-DEFAULT_MODEL = Config().from_str(
-    """
-[model]
-@architectures = "spanmed.SpanScorer.v1"
-hidden_size = 96
-max_width = 20
-learn_rate_factor = 1.0
-
-[model.tok2vec]
-@architectures = "spacy-transformers.TransformerListener.v1"
-grad_factor = 1.0
-upstream = "*"
-
-[model.tok2vec.pooling]
-@layers = "reduce_mean.v1"
-"""
-)["model"]
+DEFAULT_MODEL = {
+    "@architectures": "spanmed.SpanScorer.v1",
+    "tok2vec": LISTENER,
+    "hidden_size": 96,
+    "max_width": 16,
+    "learn_rate_factor": 1.0,
+}
 
 
 @Language.factory(
@@ -66,7 +56,7 @@ def make_span_ner(
     )
 
 
-class SpanNER(TrainablePipe):
+class SpanNER(LabelledPipe):
     """Finds entities by scoring every span of up to `max_width` tokens.
 
     Writes `doc.ents` (best non-overlapping spans), `doc.spans["spanmed"]` (nested candidates
@@ -90,41 +80,19 @@ class SpanNER(TrainablePipe):
         annotate_update: bool = True,
         scorer: Optional[Callable] = None,
     ):
-        if not 0.0 <= threshold < 1.0:
-            raise ValueError(f"{name}: the threshold must be in [0, 1), not {threshold}.")
-        self.vocab = vocab
-        self.model = model
-        self.name = name
-        # Only what is learned: settings come from the config, so that those given to
-        # `spacy.load` win over those the pipe was saved with.
-        self.cfg: Dict[str, Any] = {"labels": []}
-        self.threshold = threshold
+        super().__init__(vocab, model, name, threshold, scorer)
         self.annotate_update = annotate_update
-        self.scorer = scorer
         install_score_extension()
-
-    @property
-    def labels(self) -> Tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The entity labels, in the order of the classes."""
-        return tuple(self.cfg["labels"])
 
     @property
     def label_data(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): What `spacy init labels` stores."""
         return self.labels
 
-    def add_label(self, label: str) -> int:
-        """Add a label, before or after training. RETURNS (int): 1, or 0 if it was there."""
-        if not isinstance(label, str) or not label:
-            raise ValueError(f"{self.name}: a label must be a non-empty string, not {label!r}.")
-        if label in self.cfg["labels"]:
-            return 0
-        self.cfg["labels"].append(label)
-        self.vocab.strings.add(label)
+    def _resize(self, n_labels: int) -> None:
         from .model import resize_output  # torch is imported with the model, not the factory
 
-        resize_output(self.model, len(self.cfg["labels"]) + 1)
-        return 1
+        resize_output(self.model, n_labels + 1)
 
     def initialize(
         self,
@@ -159,7 +127,7 @@ class SpanNER(TrainablePipe):
         docs = list(docs)
         if not any(len(doc) for doc in docs):
             return [[] for _ in docs]
-        check_upstream(self.name, self.model, docs)
+        self.check_upstream(docs)
         return self._decode(self.model.predict(docs), len(docs))
 
     def _decode(self, scores: Any, n_docs: int) -> List[List[Any]]:
@@ -243,11 +211,7 @@ class SpanNER(TrainablePipe):
             labelled[i] = 1.0
             tokens += len(eg.predicted)
             for start, end, label in get_mentions(eg.reference):
-                if label not in index:
-                    raise ValueError(
-                        f"{self.name}: unknown label {label!r} in the training data. Known: "
-                        f"{', '.join(self.labels)}. Call add_label({label!r}) first."
-                    )
+                self.check_label(label)
                 span = eg.predicted.char_span(start, end)
                 row = rows.get((i, span.start, len(span) - 1)) if span is not None else None
                 if row is not None:
@@ -259,21 +223,6 @@ class SpanNER(TrainablePipe):
         d_logits = probs.copy()
         d_logits[numpy.arange(len(gold)), gold] -= 1.0
         return loss, self.model.ops.asarray2f(d_logits * weights)
-
-
-def check_upstream(name: str, model: Model, docs: List[Doc]) -> None:
-    """Refuse to predict from nothing: a listener without a transformer would see only zeros.
-
-    RAISES (ValueError): If the model listens to a transformer that did not run.
-    """
-    if not any(node.name == "transformer-listener" for node in model.walk()):
-        return
-    for doc in docs:
-        if len(doc) and (not doc.has_extension("trf_data") or doc._.trf_data is None):
-            raise ValueError(
-                f"{name} has no input: the component 'transformer' did not run on this Doc. "
-                "It must be in the pipeline, enabled, and before this component."
-            )
 
 
 def install_score_extension() -> None:

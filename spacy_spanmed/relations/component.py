@@ -8,11 +8,10 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tupl
 
 import numpy
 from spacy.language import Language
-from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 
 from ..doc import (
     RELATIONS,
@@ -22,7 +21,7 @@ from ..doc import (
     get_relation_tuples,
     set_relation_tuples,
 )
-from ..entities.component import check_upstream
+from ..pipe import LISTENER, LabelledPipe
 from .candidates import (
     CandidatePairs,
     align_mentions,
@@ -32,24 +31,14 @@ from .candidates import (
     get_training_mentions,
 )
 
-DEFAULT_MODEL = Config().from_str(
-    """
-[model]
-@architectures = "spanmed.PairScorer.v1"
-hidden_size = 192
-context_margin = 8
-context_window = 64
-learn_rate_factor = 1.0
-
-[model.tok2vec]
-@architectures = "spacy-transformers.TransformerListener.v1"
-grad_factor = 1.0
-upstream = "*"
-
-[model.tok2vec.pooling]
-@layers = "reduce_mean.v1"
-"""
-)["model"]
+DEFAULT_MODEL = {
+    "@architectures": "spanmed.PairScorer.v1",
+    "tok2vec": LISTENER,
+    "hidden_size": 192,
+    "context_margin": 8,
+    "context_window": 64,
+    "learn_rate_factor": 1.0,
+}
 
 
 @Language.factory(
@@ -93,7 +82,7 @@ def make_relation_extractor(
     )
 
 
-class RelationExtractor(TrainablePipe):
+class RelationExtractor(LabelledPipe):
     """Finds relations between the entities of a Doc, across sentences too, in one encoder pass.
 
     Writes `doc._.relations` (see `spacy_spanmed.doc`). Docs without the layer "relations" are
@@ -118,41 +107,19 @@ class RelationExtractor(TrainablePipe):
         max_pairs: int = 10000,
         scorer: Optional[Callable] = None,
     ):
-        if not 0.0 <= threshold < 1.0:
-            raise ValueError(f"{name}: the threshold must be in [0, 1), not {threshold}.")
-        self.vocab = vocab
-        self.model = model
-        self.name = name
-        # Only what is learned: settings come from the config, so that those given to
-        # `spacy.load` win over those the pipe was saved with.
-        self.cfg: Dict[str, Any] = {"labels": []}
-        self.threshold = threshold
+        super().__init__(vocab, model, name, threshold, scorer)
         self.max_distance = max_distance
         self.max_pairs = max_pairs
-        self.scorer = scorer
-
-    @property
-    def labels(self) -> Tuple[str, ...]:
-        """RETURNS (Tuple[str, ...]): The relation labels, in the order of the model's columns."""
-        return tuple(self.cfg["labels"])
 
     @property
     def label_data(self) -> Dict[str, List[str]]:
         """RETURNS (Dict[str, List[str]]): What `spacy init labels` stores."""
         return {"labels": list(self.labels), "entity_labels": self.model.attrs["entity_labels"]}
 
-    def add_label(self, label: str) -> int:
-        """Add a label, before or after training. RETURNS (int): 1, or 0 if it was there."""
-        if not isinstance(label, str) or not label:
-            raise ValueError(f"{self.name}: a label must be a non-empty string, not {label!r}.")
-        if label in self.cfg["labels"]:
-            return 0
-        self.cfg["labels"].append(label)
-        self.vocab.strings.add(label)
+    def _resize(self, n_labels: int) -> None:
         from .model import resize_output  # torch is imported with the model, not the factory
 
-        resize_output(self.model, len(self.cfg["labels"]))
-        return 1
+        resize_output(self.model, n_labels)
 
     def initialize(
         self,
@@ -211,7 +178,7 @@ class RelationExtractor(TrainablePipe):
         candidates = [self._find_pairs(doc, found) for doc, found in zip(docs, mentions)]
         if not any(c.pairs for c in candidates):
             return [[] for _ in docs]
-        check_upstream(self.name, self.model, [d for d, c in zip(docs, candidates) if c.pairs])
+        self.check_upstream([doc for doc, c in zip(docs, candidates) if c.pairs])
         scores = self.model.ops.to_numpy(self.model.predict((list(docs), candidates)))
         probs = 1 / (1 + numpy.exp(-scores))
         results, start = [], 0
@@ -311,11 +278,7 @@ class RelationExtractor(TrainablePipe):
             if RELATIONS not in get_layers(eg.reference):
                 continue
             for item in get_relation_tuples(eg.reference):
-                if item.label not in index:
-                    raise ValueError(
-                        f"{self.name}: unknown label {item.label!r} in the training data. Known: "
-                        f"{', '.join(self.labels)}. Call add_label({item.label!r}) first."
-                    )
+                self.check_label(item.label)
                 row = rows.get((item.head_start, item.head_end, item.tail_start, item.tail_end))
                 if row is not None:  # else: farther apart than max_distance
                     gold[row, index[item.label]] = 1.0

@@ -1,0 +1,92 @@
+"""What the two pipes have in common: labels, a threshold, and the transformer they listen to."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Config, Model
+
+LISTENER = Config().from_str(
+    """
+[tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+upstream = "*"
+
+[tok2vec.pooling]
+@layers = "reduce_mean.v1"
+"""
+)["tok2vec"]
+
+
+class LabelledPipe(TrainablePipe):
+    """A trainable pipe with labels that may be added later, and a threshold.
+
+    vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
+    threshold (float): Lowest probability of what is predicted, in [0, 1).
+    scorer (Optional[Callable]): Scores examples.
+    RAISES (ValueError): If the threshold is out of range.
+    """
+
+    def __init__(
+        self, vocab: Vocab, model: Model, name: str, threshold: float, scorer: Optional[Callable]
+    ):
+        if not 0.0 <= threshold < 1.0:
+            raise ValueError(f"{name}: the threshold must be in [0, 1), not {threshold}.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        # Only what is learned: settings come from the config, so that those given to
+        # `spacy.load` win over those the pipe was saved with.
+        self.cfg: Dict[str, Any] = {"labels": []}
+        self.threshold = threshold
+        self.scorer = scorer
+
+    def _resize(self, n_labels: int) -> None:
+        """Give the model room for so many labels; what it knows stays."""
+        raise TypeError(f"{type(self).__name__} can't add labels.")
+
+    @property
+    def labels(self) -> Tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels, in the order of the model's outputs."""
+        return tuple(self.cfg["labels"])
+
+    def add_label(self, label: str) -> int:
+        """Add a label, before or after training.
+
+        RETURNS (int): 1, or 0 if it was there.
+        RAISES (ValueError): If the label isn't a non-empty string.
+        """
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"{self.name}: a label must be a non-empty string, not {label!r}.")
+        if label in self.cfg["labels"]:
+            return 0
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        self._resize(len(self.cfg["labels"]))
+        return 1
+
+    def check_label(self, label: str) -> None:
+        """RAISES (ValueError): If a label of the training data is unknown."""
+        if label not in self.cfg["labels"]:
+            raise ValueError(
+                f"{self.name}: unknown label {label!r} in the training data. Known: "
+                f"{', '.join(self.labels)}. Call add_label({label!r}) first."
+            )
+
+    def check_upstream(self, docs: List[Doc]) -> None:
+        """Refuse to predict from nothing: without a transformer a listener would see only zeros.
+
+        RAISES (ValueError): If the model listens to a transformer that did not run.
+        """
+        if not any(node.name == "transformer-listener" for node in self.model.walk()):
+            return
+        for doc in docs:
+            if len(doc) and (not doc.has_extension("trf_data") or doc._.trf_data is None):
+                raise ValueError(
+                    f"{self.name} has no input: the component 'transformer' did not run on this "
+                    "Doc. It must be in the pipeline, enabled, and before this component."
+                )
