@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ print("loaded", nlp.pipe_names)
 """
 
 
-def run(command, folder, **kwargs):
+def run(command, folder):
     # The scripts say "python": make it the one that runs the tests
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(Path(sys.executable).parents[1])}
@@ -67,6 +68,12 @@ def test_encoder_is_a_plain_hugging_face_directory(smoke):
 
 def test_installed_model_loads_without_the_project(smoke, tmp_path):
     assert "relation_extractor" in run([sys.executable, "-c", CHECK], tmp_path)
+
+
+def test_example_of_the_readme_runs(smoke, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    (code,) = re.findall(r"```python\n(.*?)```", readme, flags=re.S)
+    run([sys.executable, "-c", code.replace("en_spanmed", "en_spanmed_smoke")], tmp_path)
 
 
 def test_spacy_evaluate_agrees_with_ours(smoke):

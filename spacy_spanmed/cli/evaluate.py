@@ -205,7 +205,7 @@ def describe_run(nlp: Language, model: str, data: Path) -> Dict[str, Any]:
         "data": str(data),
         "data_sha256": hash_data(data),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "seed": nlp.config.get("training", {}).get("seed"),
+        "seed": nlp.config.interpolate().get("training", {}).get("seed"),
         "commit": _git_commit(),
     }
 
