@@ -54,6 +54,7 @@ def test_everything_is_made(smoke):
     assert (folder / "dist" / wheels[0]).stat().st_size < 60e6
     scores = json.loads((folder / "metrics" / "test.json").read_text())
     assert scores["ents_docs"] > 0 and scores["rel_docs"] > 0
+    assert scores["meta"]["seed"] == 0
     record = json.loads((folder / "metrics" / "pretraining.json").read_text())
     assert record["heldout"]["after"]["span"]["loss"] < record["heldout"]["before"]["span"]["loss"]
 
