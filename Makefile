@@ -21,6 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 model: $(VENV)/.installed
+	@find spacy_spanmed -name __pycache__ -prune -exec rm -rf {} +
 	$(RUN) python -m spacy project run all
 
 # The same workflow on a small sample: a check that everything works, not a usable model

@@ -14,8 +14,9 @@ from typing import Any, Callable, ContextManager, Dict
 import srsly
 import torch
 from spacy_transformers import TransformerModel
+from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import Model
+from thinc.api import Model, chain
 from thinc.types import ArgsKwargs
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -139,6 +140,7 @@ def create_transformer_model(
     shim.learn_rate_factor = learn_rate_factor
     layer.shims[0] = shim
     layer.attrs["convert_outputs"] = _convert_outputs
+    model.attrs["replace_listener_cfg"] = _replace_listener_cfg
     init = model.init
 
     def init_resolved(model: Model, X: Any = None, Y: Any = None) -> None:
@@ -147,11 +149,51 @@ def create_transformer_model(
         model.attrs["name"] = name
         try:
             init(model, X=X, Y=Y)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             raise ValueError(
                 f"Can't load the encoder {name!r}: {error}\nGive a Hugging Face name, a local "
                 "directory with config.json, weights and tokenizer files, or package:NAME."
             ) from error
+        limit = getattr(model.transformer.config, "max_position_embeddings", None)
+        if limit is not None:  # a tokenizer may not know it; RoBERTa's first two are not for text
+            limit -= 2 if model.transformer.config.model_type in ("roberta", "xlm-roberta") else 0
+            model.tokenizer.model_max_length = min(model.tokenizer.model_max_length, limit)
 
     model.init = init_resolved
     return model
+
+
+def create_tok2vec_transformer(
+    name: str,
+    get_spans: Callable,
+    pooling: Model,
+    grad_factor: float = 1.0,
+    tokenizer_config: Dict[str, Any] = {},
+    transformer_config: Dict[str, Any] = {},
+    precision: str = "auto",
+    freeze_embeddings: bool = True,
+    learn_rate_factor: float = 1.0,
+) -> Model:
+    """Architecture `spanmed.Tok2VecTransformer.v1`: the encoder inside one pipe, unshared.
+
+    What `nlp.replace_listeners` turns a listener to `spanmed.TransformerModel.v1` into.
+
+    pooling (Model[Ragged, Floats2d]), grad_factor (float): As in spaCy's TransformerListener.
+    The rest: see `create_transformer_model`.
+    """
+    model = create_transformer_model(
+        name,
+        get_spans,
+        tokenizer_config,
+        transformer_config,
+        precision,
+        freeze_embeddings,
+        learn_rate_factor,
+    )
+    return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+def _replace_listener_cfg(transformer: Dict[str, Any], listener: Dict[str, Any]) -> Dict[str, Any]:
+    """The config of a pipe's own copy of the encoder, in place of its listener."""
+    kept = {key: listener[key] for key in ("pooling", "grad_factor") if key in listener}
+    return {**transformer, **kept, "@architectures": "spanmed.Tok2VecTransformer.v1"}

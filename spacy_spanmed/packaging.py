@@ -80,6 +80,8 @@ def finalize(
             "notes": NOTES,
         }
     )
+    # spaCy resolves this section alone when training goes on: no references to others in it
+    nlp.config["training"] = nlp.config.interpolate()["training"]
     nlp.meta["thresholds"] = thresholds
     nlp.meta["performance"] = {}  # of the dev set, before rounding: evaluate again
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:
@@ -113,7 +115,13 @@ def build_wheels(model: Path, output: Path, metrics: Optional[Path], project: Pa
         _run([sys.executable, *package])
         # With the setuptools of this environment: no download while building
         build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(packages)]
-        _run([sys.executable, *build, str(project)])
+        # A copy, since setuptools would leave folders behind and publish what they still hold
+        source = Path(folder) / "source"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(project / "spacy_spanmed", source / "spacy_spanmed", ignore=ignored)
+        for file in ("pyproject.toml", "README.md"):
+            shutil.copy(project / file, source / file)
+        _run([sys.executable, *build, str(source)])
         wheels = []
         for prefix in ("spacy_spanmed", f"{meta['lang']}_{meta['name']}"):
             built = sorted(packages.rglob(f"{prefix}-*.whl"))[-1]

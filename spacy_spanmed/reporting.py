@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 from rich.console import Console
@@ -16,26 +12,6 @@ RELATION_TITLES = (
     ("rel_gold", "Relations, given the gold entities"),
     ("rel", "Relations, end to end"),
 )
-
-
-def write_json(path: Path, data: Dict[str, Any]) -> None:
-    """Write JSON so that a reader finds the old file or the new one, never half of it.
-
-    path (Path): Target; missing parent directories are created.
-    data (Dict[str, Any]): JSON-serializable values.
-    RAISES (ValueError): On NaN or infinity, which JSON doesn't have.
-    """
-    text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)  # mkstemp makes it private
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def print_scores(console: Console, scores: Dict[str, Any], per_type: bool = True) -> None:

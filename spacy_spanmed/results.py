@@ -9,6 +9,8 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from .files import write_atomically
+
 START, END = "<!-- results: start -->", "<!-- results: end -->"
 
 # What the tables call each file, in their order
@@ -39,7 +41,7 @@ def update_document(document: Path, metrics: Path) -> bool:
     updated = f"{before}{START}\n\n{make_tables(metrics)}\n{END}{after}"
     if updated == text:
         return False
-    document.write_text(updated, encoding="utf8")
+    write_atomically(document, updated.encode("utf8"))
     return True
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from functools import partial
 from typing import Callable, Iterable, List
 
 from spacy.tokens import Doc, Span, Token
+
+LONGEST_WORD = 20  # letters; what is longer is no ordinary word
 
 
 def configure_sentence_windows(max_pieces: int = 480) -> Callable[[List[Doc]], List[List[Span]]]:
@@ -34,15 +37,15 @@ def get_sentence_windows(docs: Iterable[Doc], max_pieces: int) -> List[List[Span
 def estimate_pieces(token: Token) -> int:
     """A cautious estimate of a token's word pieces.
 
-    English biomedical words average four characters a piece, so two is on the safe side. Outside
-    letters (numbers, symbols, other scripts, emoji) each character may be a piece of its own.
-    A word of more than 100 characters is one unknown piece to BERT's tokenizer, but counting it
-    in full is safe for others.
+    English biomedical words average four characters a piece, so two is on the safe side. Of all
+    else (capitals such as protein sequences, numbers, symbols) each character may be a piece of
+    its own, and of other scripts and emoji each byte.
     """
     text = token.text
-    if text.isascii() and text.isalpha():
-        return math.ceil(len(text) / 2)
-    return len(text)
+    if not text.isascii():
+        return len(text.encode("utf8"))
+    ordinary = len(text) <= LONGEST_WORD and text.isalpha() and text[1:].islower()
+    return math.ceil(len(text) / 2) if ordinary else len(text)
 
 
 def _get_windows(doc: Doc, max_pieces: int) -> List[Span]:
@@ -53,7 +56,13 @@ def _get_windows(doc: Doc, max_pieces: int) -> List[Span]:
     for token in doc:
         if token.i > 0 and token.is_sent_start:
             sentence_start, sentence_pieces = token.i, 0
-        pieces = min(estimate_pieces(token), max_pieces)
+        pieces = estimate_pieces(token)
+        if pieces > max_pieces:
+            warnings.warn(
+                f"A token of {len(token):,} characters may be too long for the encoder, which "
+                "then sees only its beginning."
+            )
+            pieces = max_pieces
         while window_pieces + pieces > max_pieces:
             # Move the unfinished sentence to the next window, unless it fills this one alone.
             if sentence_start > start:

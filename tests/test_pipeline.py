@@ -202,6 +202,22 @@ def test_transformer_disabled_is_an_error(trained):
             trained(TEXTS[0][0])
 
 
+def test_whitespace_entity_has_no_relations(trained):
+    doc = trained.make_doc("p53  \n\n binds")
+    doc.set_ents([doc.char_span(0, 3, label="GENE"), doc[1:2]])
+    pipe = trained.get_pipe("relation_extractor")
+    found = pipe._find_pairs(doc, [(0, 3, "GENE"), (3, 5, "GENE"), (8, 13, "GENE")])
+    assert [m.start_char for m in found.mentions] == [0, 8]
+
+
+def test_replaced_listener_saves_and_loads(copy, tmp_path):
+    expected = found(copy(TEXTS[0][0]))
+    copy.replace_listeners("transformer", "span_ner", ["model.tok2vec"])
+    assert found(copy(TEXTS[0][0])) == expected
+    copy.to_disk(tmp_path / "model")
+    assert found(spacy.load(tmp_path / "model")(TEXTS[0][0])) == expected
+
+
 def test_other_entity_pipe_before_relations(copy):
     ruler = copy.add_pipe(
         "entity_ruler", before="relation_extractor", config={"overwrite_ents": True}

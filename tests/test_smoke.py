@@ -17,6 +17,8 @@ nlp = spacy.load("en_spanmed_smoke")
 doc = nlp("Cisplatin inhibits the repair of damaged DNA and causes acute renal failure.")
 assert doc._.relations is not None and "spanmed" in doc.spans
 assert nlp.meta["performance"] and "MIT" in str(nlp.meta["sources"])
+nlp.get_pipe("span_ner").add_label("NEW")
+nlp.resume_training()
 print("loaded", nlp.pipe_names)
 """
 

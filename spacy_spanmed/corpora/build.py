@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from spacy_spanmed.corpora.splits import (
     stable_hash,
 )
 from spacy_spanmed.corpora.tables import load_entity_table, load_relation_table
+from spacy_spanmed.files import write_atomically
 
 DEV_DOCS = 1200  # spaCy evaluates dev many times in a training: keep it small
 TEST_DOCS = 2500
@@ -174,20 +174,6 @@ def pretraining_texts(
     left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
     train = [i for i in chosen if corpus.splits[i] == TRAIN] + left_out[:limit]
     return {TRAIN: sorted(train), DEV: [i for i in chosen if corpus.splits[i] == DEV]}
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
-
-    path (Path): The file; its folder must exist.
-    data (bytes): Its content.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_corpus(

@@ -5,14 +5,13 @@ With them `spacy train` need not read the whole corpus before it starts.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Dict, Iterable
 
 from spacy.tokens import Doc
 
 from ..doc import ENTITIES, RELATIONS, get_layers, get_mentions, get_relation_tuples
-from .build import write_atomically
+from ..files import write_json
 
 
 def collect_labels(docs: Iterable[Doc]) -> Dict[str, Any]:
@@ -42,6 +41,5 @@ def write_labels(docs: Iterable[Doc], folder: Path) -> None:
 
     docs (Iterable[Doc]): The training Docs. folder (Path): Made if it isn't there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for pipe, labels in collect_labels(docs).items():
-        write_atomically(folder / f"{pipe}.json", json.dumps(labels, indent=2).encode("utf8"))
+        write_json(folder / f"{pipe}.json", labels)

@@ -14,25 +14,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from spacy_spanmed.files import write_json
+
 MANIFEST = "manifest.json"
 RUN_FILE = "run.json"
 PREFIX = "checkpoint-"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a kill leaves the old or the new file, never a part.
-
-    path (Path): The file; its directory is created.
-    value (Any): What ``json`` can write.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as out:
-        json.dump(value, out, indent=2, allow_nan=False)
-        out.write("\n")
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(temporary, path)
 
 
 def read_json(path: Path) -> Any:

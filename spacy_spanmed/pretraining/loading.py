@@ -121,7 +121,8 @@ def publish(directory: Path, target: Path) -> None:
     """Move a finished directory to its final place, replacing what is there.
 
     directory (Path): The finished directory, on the same file system as ``target``.
-    target (Path): Where it goes. A kill leaves the old or the new directory complete.
+    target (Path): Where it goes. A kill in between leaves both complete, under
+        other names.
     """
     old = target.with_name(target.name + ".old")
     shutil.rmtree(old, ignore_errors=True)

@@ -43,8 +43,10 @@ def run_fingerprint(source: dict[str, Any], data: dict[str, dict[str, Any]], enc
     source (dict): The interpolated config. Output paths and the rhythm of logging are left out.
     data (dict): From :func:`data_fingerprints`.
     encoder (str): The starting encoder; a local one counts with the content of its files.
-    RETURNS (str): 16 hexadecimal digits.
+    RETURNS (str): 16 hexadecimal digits. The code of this package counts too: other code would
+        continue a run, or pass off its result, as something it is not.
     """
+    code = {p.name: file_sha256(p) for p in sorted(Path(__file__).parent.glob("*.py"))}
     settings = {
         section: {k: v for k, v in values.items() if k not in COSMETIC}
         for section, values in source.items()
@@ -54,7 +56,7 @@ def run_fingerprint(source: dict[str, Any], data: dict[str, dict[str, Any]], enc
     files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
     weights = {p.name: file_sha256(p) for p in files if p.suffix != ".md"}
     texts = {role: facts["sha256"] for role, facts in data.items()}
-    parts = json.dumps([settings, texts, weights], sort_keys=True)
+    parts = json.dumps([settings, texts, weights, code], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from transformers import set_seed
 
+from spacy_spanmed.files import write_json
 from spacy_spanmed.pretraining import checkpoints, record
 from spacy_spanmed.pretraining.config import PretrainSettings
 from spacy_spanmed.pretraining.data import MaskedBlocks, make_vocabulary
@@ -48,7 +49,10 @@ def pretrain(
     finished = checkpoints.read_json(paths.output / RECORD_FILE)
     if not restart and isinstance(finished, dict) and finished.get("fingerprint") == fingerprint:
         console.print(f"'{paths.output}' is the finished result of this config; see --restart.")
-        checkpoints.write_json(paths.metrics, finished)
+        write_json(paths.metrics, finished)
+        started = checkpoints.read_json(paths.checkpoints / checkpoints.RUN_FILE) or {}
+        if started.get("fingerprint") == fingerprint:  # killed just before it tidied up
+            discard(paths.checkpoints)
         return finished
     if restart:
         discard(paths.checkpoints)
@@ -88,7 +92,7 @@ def pretrain(
         console.print("Measuring the starting encoder on held-out text ...")
         before = measure()
         if main:
-            checkpoints.write_json(run_file, {"fingerprint": fingerprint, "before": before})
+            write_json(run_file, {"fingerprint": fingerprint, "before": before})
     checkpoint = checkpoints.newest_complete(paths.checkpoints)
     if checkpoint is not None:
         console.print(f"Going on from {checkpoint.name}.")
@@ -127,7 +131,7 @@ def pretrain(
     }
     if main:
         finish(paths.output, model, loaded, result)
-        checkpoints.write_json(paths.metrics, result)
+        write_json(paths.metrics, result)
         discard(paths.checkpoints)
     trainer.accelerator.wait_for_everyone()
     return result
@@ -203,7 +207,7 @@ def finish(
     temporary = output.with_name(f".{output.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)  # of a run killed at this point
     save_encoder(temporary, model.encoder, loaded.tokenizer, model.head_state(), loaded.dropout)
-    checkpoints.write_json(temporary / RECORD_FILE, result)
+    write_json(temporary / RECORD_FILE, result)
     publish(temporary, output)
 
 
@@ -211,4 +215,4 @@ def discard(directory: Path) -> None:
     """Delete the checkpoints and the run file of a directory, and nothing else in it."""
     (directory / checkpoints.RUN_FILE).unlink(missing_ok=True)
     for path in checkpoints.list_checkpoints(directory):
-        shutil.rmtree(path)
+        shutil.rmtree(path, ignore_errors=True)  # another process may be at it too

@@ -39,12 +39,13 @@ def align_mentions(doc: Doc, mentions: Iterable[Mention]) -> List[Candidate]:
 
     doc (Doc): Any tokenization of the text. mentions (Iterable[Mention]): (start, end, label) in
         characters.
-    RETURNS (List[Candidate]): By position. Two mentions with the same offsets become one.
+    RETURNS (List[Candidate]): By position. Two mentions with the same offsets become one; one of
+        white space alone is left out.
     """
     found = {}
     for start, end, label in sorted(mentions):
         span = doc.char_span(start, end, alignment_mode="expand")
-        if span is not None and len(span):
+        if span is not None and doc.text[start:end].strip():
             found.setdefault((start, end), Candidate(span.start, span.end, start, end, label))
     return list(found.values())
 

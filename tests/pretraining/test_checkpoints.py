@@ -1,5 +1,6 @@
 import pytest
 
+from spacy_spanmed.files import write_json
 from spacy_spanmed.pretraining import checkpoints
 
 
@@ -49,7 +50,7 @@ def test_prune_keeps_the_newest_sealed(tmp_path):
 
 
 def test_runs_are_not_mixed(tmp_path):
-    checkpoints.write_json(tmp_path / checkpoints.RUN_FILE, {"fingerprint": "a"})
+    write_json(tmp_path / checkpoints.RUN_FILE, {"fingerprint": "a"})
     checkpoints.check_run(tmp_path, "b")  # no checkpoint yet: nothing to mix
     make(tmp_path, 1)
     checkpoints.check_run(tmp_path, "a")
