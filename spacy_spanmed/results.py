@@ -19,6 +19,7 @@ TAGGERS = {
     "baseline_stock.json": "stock `transformer` + `ner`",
     "test.json": "**`en_spanmed`**",
 }
+BENCHMARKS = {"bc5cdr.json": "BC5CDR", "biored.json": "BioRED"}
 PRETRAINED = {
     "pretraining_head_only.json": "only the fresh heads trained",
     "pretraining.json": "**encoder and heads trained**",
@@ -52,6 +53,7 @@ def make_tables(metrics: Path) -> str:
         raise ValueError(f"No {metrics / 'test.json'}: run `spacy project run evaluate` first.")
     ours = taggers[TAGGERS["test.json"]]
     parts = [_origin(ours), _compare(taggers), _entities(taggers), _relations(taggers)]
+    parts += [_benchmark(name, scores) for name, scores in _read(metrics, BENCHMARKS).items()]
     pretrained = _read(metrics, PRETRAINED)
     if pretrained:
         parts.append(_pretraining(pretrained))
@@ -123,6 +125,29 @@ def _relations(taggers: Dict[str, Dict[str, Any]]) -> str:
         body.append([label, f"{row['support']:,}", *cells])
     header = ["relation", "gold", "P", "R", "F1 (gold entities)", "F1 (end to end)"]
     return _table(header, body)
+
+
+def _benchmark(name: str, scores: Dict[str, Any]) -> str:
+    meta = scores["meta"]
+    rows = [
+        ("**entities, strict**", "ents"),
+        *((f"&nbsp;&nbsp;{label}", row) for label, row in (scores["ents_per_type"] or {}).items()),
+        ("**relations between gold entities**", "rel_gold_micro"),
+        ("&nbsp;&nbsp;whatever the label", "rel_gold_pair"),
+        ("**relations end to end**", "rel_micro"),
+        ("&nbsp;&nbsp;whatever the label", "rel_pair"),
+    ]
+    if len(scores["rel_gold_per_type"] or {}) < 2:  # then the label makes no difference
+        rows = [row for row in rows if row[1] not in ("rel_gold_pair", "rel_pair")]
+    body = []
+    for title, key in rows:
+        figures = key if isinstance(key, dict) else {k: scores.get(f"{key}_{k}") for k in "prf"}
+        body.append([title, *(_percent(figures[k]) for k in "prf")])
+    origin = (
+        f"{name}, test set ({scores['ents_docs']:,} abstracts). Measured {meta['date'][:10]}, seed "
+        f"{meta['seed']}, commit `{(meta['commit'] or 'none')[:10]}`."
+    )
+    return f"{origin}\n\n" + _table(["%", "P", "R", "F1"], body)
 
 
 def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:

@@ -1,4 +1,5 @@
-"""Scorers on character offsets, so that what a tokenizer can't express counts as missed.
+"""Scores on character offsets, so that what a tokenizer can't express counts as missed: entities,
+and the counts behind all figures.
 
 spaCy's own scorers align gold spans to the predicted tokens and leave out the ones that don't
 align. These compare (start, end, label) in characters over *all* gold mentions and relations.
@@ -8,9 +9,7 @@ The figures are sums over the examples, so their order doesn't matter. A value i
 is nothing to score, as in spaCy, and never NaN.
 """
 
-from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Callable, Dict, Hashable, Iterable, List, Optional, Set, Tuple
 
 from spacy.tokens import Doc, Span
@@ -19,18 +18,14 @@ from spacy.util import registry
 
 from .doc import (
     ENTITIES,
-    RELATIONS,
     SPANS_KEY,
     Mention,
-    RelationTuple,
     get_layers,
     get_mentions,
-    get_relation_tuples,
 )
 
 Scores = Dict[str, Any]
 Offsets = Tuple[int, int]
-RelationKey = Tuple[int, int, int, int, str]  # head offsets, tail offsets, label
 
 
 @dataclass
@@ -143,7 +138,7 @@ def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
     has_nested = False
     for example in examples:
         reference, predicted = example.reference, example.predicted
-        _check_texts(reference, predicted)
+        check_texts(reference, predicted)
         if ENTITIES not in get_layers(reference):
             continue
         docs += 1
@@ -201,87 +196,11 @@ def _touches(start: int, end: int, regions: List[Offsets]) -> bool:
     return any(start < region_end and region_start < end for region_start, region_end in regions)
 
 
-# ------------------------------------------------------------------------- relations
-
-
-def score_relations(examples: Iterable[Example], *, prefix: str = "rel", **kwargs: Any) -> Scores:
-    """Score the predicted relations against every gold relation.
-
-    Only examples whose reference carries the relations layer count. Pairs are ordered. A
-    relation matches if the offsets of both arguments and the label do; a relation predicted twice
-    counts once (the one with the highest score).
-
-    examples (Iterable[Example]): Reference and predicted Docs over the same text.
-    prefix (str): Start of each key: "rel" for end to end, "rel_gold" when the predictions were
-        made on gold entities. Defaults to "rel".
-    **kwargs: Ignored; spaCy passes a pipe's settings to its scorer.
-    RETURNS (Dict[str, Any]): With "rel" standing for the prefix:
-        rel_micro_p, rel_micro_r, rel_micro_f: over all relations; in [0, 1], as all below.
-        rel_macro_f: mean F1 over the labels in gold.
-        rel_per_type: {label: {p, r, f, tp, fp, fn, support}}.
-        rel_minority_micro_p, rel_minority_micro_r, rel_minority_micro_f: over all labels but the
-            most frequent one in gold.
-        rel_majority_label: that label (str), or None without gold relations.
-        rel_negation_accuracy: share of the true positives whose `negated` is right.
-        rel_negated_micro_f: `negated` must match as well.
-        rel_typed_micro_f: the entity labels of both arguments must match as well.
-        rel_docs: number of Docs scored.
-    RAISES (ValueError): If the two texts of an example differ, or a tuple is malformed.
-    """
-    per_label, negated, typed = PerLabel(), Counts(), Counts()
-    docs = same_negation = 0
-    for example in examples:
-        _check_texts(example.reference, example.predicted)
-        if RELATIONS not in get_layers(example.reference):
-            continue
-        docs += 1
-        gold = _by_key(get_relation_tuples(example.reference))
-        predicted = _by_key(get_relation_tuples(example.predicted))
-        per_label.add(set(gold), set(predicted), lambda key: key[-1])
-        negated.add(
-            {(key, item.negated) for key, item in gold.items()},
-            {(key, item.negated) for key, item in predicted.items()},
-        )
-        typed.add(
-            {(key, item.head_label, item.tail_label) for key, item in gold.items()},
-            {(key, item.head_label, item.tail_label) for key, item in predicted.items()},
-        )
-        both = gold.keys() & predicted.keys()
-        same_negation += sum(gold[key].negated == predicted[key].negated for key in both)
-    micro, majority = per_label.micro(), per_label.majority()
-    minority = per_label.micro(without=majority)
-    scores = {
-        "micro_p": micro.p,
-        "micro_r": micro.r,
-        "micro_f": micro.f,
-        "macro_f": per_label.macro_f(),
-        "per_type": per_label.to_dict(),
-        "minority_micro_p": minority.p,
-        "minority_micro_r": minority.r,
-        "minority_micro_f": minority.f,
-        "majority_label": majority,
-        "negation_accuracy": same_negation / micro.tp if micro.tp else None,
-        "negated_micro_f": negated.f,
-        "typed_micro_f": typed.f,
-        "docs": docs,
-    }
-    return {f"{prefix}_{key}": value for key, value in scores.items()}
-
-
-def _by_key(tuples: Iterable[RelationTuple]) -> Dict[RelationKey, RelationTuple]:
-    """One tuple for each pair and label: of several, the one with the highest score."""
-    best: Dict[RelationKey, RelationTuple] = {}
-    # The rest of the sort key makes the choice independent of the order of annotation.
-    for item in sorted(tuples, key=lambda t: (-t.score, t.negated, t.head_label, t.tail_label)):
-        key = (item.head_start, item.head_end, item.tail_start, item.tail_end, item.label)
-        best.setdefault(key, item)
-    return best
-
-
 # ---------------------------------------------------------------------------- common
 
 
-def _check_texts(reference: Doc, predicted: Doc) -> None:
+def check_texts(reference: Doc, predicted: Doc) -> None:
+    """RAISES (ValueError): If the two texts differ, saying where."""
     gold, text = reference.text, predicted.text
     if gold != text:
         pairs = enumerate(zip(gold, text))
@@ -292,24 +211,6 @@ def _check_texts(reference: Doc, predicted: Doc) -> None:
         )
 
 
-def gold_label_counts(examples: Iterable[Example]) -> Tuple[Counter, Counter]:
-    """Count the gold labels that `score_entities` and `score_relations` look for.
-
-    examples (Iterable[Example]): Only their references are read.
-    RETURNS (Tuple[Counter, Counter]): Number of mentions by entity label over the Docs with the
-        entities layer; number of relations by label over the Docs with the relations layer.
-    """
-    entities: Counter = Counter()
-    relations: Counter = Counter()
-    for example in examples:
-        layers = get_layers(example.reference)
-        if ENTITIES in layers:
-            entities.update(label for _, _, label in get_mentions(example.reference))
-        if RELATIONS in layers:
-            relations.update(key[-1] for key in _by_key(get_relation_tuples(example.reference)))
-    return entities, relations
-
-
 @registry.scorers("spanmed.entity_scorer.v1")
 def make_entity_scorer() -> Callable[..., Scores]:
     """Scorer for any component that sets `doc.ents`, stock `ner` included.
@@ -317,13 +218,3 @@ def make_entity_scorer() -> Callable[..., Scores]:
     RETURNS (Callable[[Iterable[Example]], Dict[str, Any]]): `score_entities`.
     """
     return score_entities
-
-
-@registry.scorers("spanmed.relation_scorer.v1")
-def make_relation_scorer(prefix: str = "rel") -> Callable[..., Scores]:
-    """Scorer for any component that sets `doc._.relations`.
-
-    prefix (str): Start of each key in the scores. Defaults to "rel".
-    RETURNS (Callable[[Iterable[Example]], Dict[str, Any]]): `score_relations` with that prefix.
-    """
-    return partial(score_relations, prefix=prefix)

@@ -21,7 +21,8 @@ from spacy_spanmed.cli.evaluate import evaluate, evaluate_examples, hash_data, r
 from spacy_spanmed.doc import get_layers, get_mentions, set_layers, set_relation_tuples
 from spacy_spanmed.files import write_json
 from spacy_spanmed.reporting import print_scores
-from spacy_spanmed.scoring import score_entities, score_relations
+from spacy_spanmed.relation_scoring import score_relations
+from spacy_spanmed.scoring import score_entities
 
 NLP = spacy.blank("en")
 app = typer.Typer()

@@ -14,13 +14,15 @@ from spacy.training import Example
 from spacy.util import filter_spans, registry
 
 from spacy_spanmed.doc import SPANS_KEY, get_mentions, set_layers, set_relation_tuples
+from spacy_spanmed.relation_scoring import (
+    gold_label_counts,
+    make_relation_scorer,
+    score_relations,
+)
 from spacy_spanmed.scoring import (
     Counts,
-    gold_label_counts,
     make_entity_scorer,
-    make_relation_scorer,
     score_entities,
-    score_relations,
 )
 
 NLP = spacy.blank("en")

@@ -2,7 +2,7 @@
 
 import typer
 
-from . import baselines, corpus, evaluate, package, pretrain, results
+from . import baselines, convert, corpus, evaluate, export, lost, package, pretrain, results
 
 app = typer.Typer(
     name="spanmed",
@@ -11,6 +11,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(corpus.app, name="corpus")
+app.command()(convert.convert)
+app.command()(export.export)
+app.command()(lost.lost)
 app.command(context_settings=pretrain.CONTEXT_SETTINGS)(pretrain.pretrain)
 app.command()(evaluate.evaluate)
 app.command()(package.finalize)

@@ -25,7 +25,7 @@ from thinc.api import fix_random_seed
 from ..doc import get_layers
 from ..files import write_json
 from ..reporting import print_scores
-from ..scoring import gold_label_counts
+from ..relation_scoring import gold_label_counts
 
 
 def evaluate(

@@ -21,6 +21,7 @@ from spacy_spanmed.doc import (
     Mention,
     RelationTuple,
     get_mentions,
+    set_concept_relation_tuples,
     set_layers,
     set_relation_tuples,
 )
@@ -84,6 +85,8 @@ def make_gold_doc(
     *,
     layers: Iterable[str],
     meta: Optional[Dict[str, str]] = None,
+    kb_ids: Optional[Dict[Mention, str]] = None,
+    concept_relations: Optional[Iterable[Sequence[Any]]] = None,
 ) -> Doc:
     """Build a gold Doc.
 
@@ -96,14 +99,18 @@ def make_gold_doc(
         "relations". A layer left out is unknown, not empty. Only with the layer "entities" is
         `doc.ents` set: to the flat subset of the mentions, longest first, then leftmost.
     meta (Optional[Dict[str, str]]): Stored under `doc.user_data["spanmed_meta"]`.
+    kb_ids (Optional[Dict[Mention, str]]): `span.kb_id_` of trimmed mentions: see
+        `spacy_spanmed.concepts.join_ids`.
+    concept_relations (Optional[Iterable[Sequence]]): ConceptRelationTuples, of a text whose
+        relations are between concepts; the relations between mentions are then not annotated.
     RETURNS (Doc): The Doc, on whose token boundaries every mention and argument lies.
     RAISES (ValueError): On offsets outside the text, empty mentions, an unknown layer, relations
         without the layer "relations", or a tokenizer that changes the text.
     """
-    layers = list(layers)
+    layers, kb_ids = list(layers), kb_ids or {}
     clean = sorted({(*trim_offsets(text, start, end), label) for start, end, label in mentions})
     tuples = [_trim_relation(text, RelationTuple(*item)) for item in relations]
-    if tuples and RELATIONS not in layers:
+    if (tuples or concept_relations) and RELATIONS not in layers:
         raise ValueError('Relations given, but the layers don\'t include "relations".')
     ends = {offset for start, end, _ in clean for offset in (start, end)}
     for item in tuples:
@@ -112,12 +119,14 @@ def make_gold_doc(
     if tokenized.text != text:
         raise ValueError(f"The tokenizer changes the text that begins {text[:40]!r}.")
     doc = split_tokens(tokenized, ends)
-    spans = [_exact_span(doc, *mention) for mention in clean]
+    spans = [_exact_span(doc, mention, kb_ids.get(mention, "")) for mention in clean]
     doc.spans[SPANS_KEY] = spans
     if ENTITIES in layers:
         doc.set_ents(filter_spans(spans), default="outside")
     set_layers(doc, layers)
-    if RELATIONS in layers:
+    if RELATIONS in layers and concept_relations is not None:
+        set_concept_relation_tuples(doc, concept_relations)
+    if RELATIONS in layers and (tuples or concept_relations is None):
         set_relation_tuples(doc, tuples)
     if meta is not None:
         doc.user_data[META_KEY] = dict(meta)
@@ -132,8 +141,9 @@ def _trim_relation(text: str, item: RelationTuple) -> RelationTuple:
     )
 
 
-def _exact_span(doc: Doc, start: int, end: int, label: str) -> Span:
-    span = doc.char_span(start, end, label=label)
+def _exact_span(doc: Doc, mention: Mention, kb_id: str) -> Span:
+    start, end, label = mention
+    span = doc.char_span(start, end, label=label, kb_id=kb_id)
     if span is None:  # can't happen after split_tokens, and mustn't pass in silence
         raise ValueError(f"No tokens at characters {start} to {end} of {doc.text[:40]!r}.")
     return span

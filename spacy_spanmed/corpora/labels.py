@@ -6,34 +6,27 @@ With them `spacy train` need not read the whole corpus before it starts.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, Iterable, List
 
 from spacy.tokens import Doc
 
-from ..doc import ENTITIES, RELATIONS, get_layers, get_mentions, get_relation_tuples
+from ..doc import ENTITIES, get_layers, get_mentions
 from ..files import write_json
+from ..relations.component import collect_labels as collect_relation_labels
 
 
 def collect_labels(docs: Iterable[Doc]) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): For each pipe what its `initialize` takes as `labels`."""
-    entities, arguments, relations = set(), set(), set()
-    for doc in docs:
-        layers = get_layers(doc)
-        labels = {label for _, _, label in get_mentions(doc)}
-        arguments |= labels
-        if ENTITIES in layers:
-            entities |= labels
-        if RELATIONS in layers:
-            for item in get_relation_tuples(doc):
-                relations.add(item.label)
-                arguments |= {item.head_label, item.tail_label}
-    return {
-        "span_ner": sorted(entities),
-        "relation_extractor": {
-            "labels": sorted(relations),
-            "entity_labels": sorted(arguments - {""}),
-        },
-    }
+    entities = set()
+
+    def watch() -> Iterable[Doc]:
+        for doc in docs:
+            if ENTITIES in get_layers(doc):
+                entities.update(label for _, _, label in get_mentions(doc))
+            yield doc
+
+    relations: Dict[str, List[Any]] = collect_relation_labels(watch())
+    return {"span_ner": sorted(entities), "relation_extractor": relations}
 
 
 def write_labels(docs: Iterable[Doc], folder: Path) -> None:

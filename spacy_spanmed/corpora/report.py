@@ -13,6 +13,7 @@ from spacy_spanmed.doc import (
     ENTITIES,
     META_KEY,
     RELATIONS,
+    get_concept_relation_tuples,
     get_layers,
     get_mentions,
     get_relation_tuples,
@@ -20,6 +21,16 @@ from spacy_spanmed.doc import (
 
 TOTAL = "total"
 WIDTHS = (12, 16, 20, 30)
+
+# What is counted of Docs, and the title of the table that shows it
+_COUNTED = {
+    "layers": "Documents by annotation layers",
+    "annotators": "Documents by annotator",
+    "mentions": "Mentions by label (documents with the layer entities)",
+    "relations": "Relations by label (documents with the layer relations)",
+    "concept_relations": "Relations between concepts of a document, by label",
+    "wider_than": "Mentions wider than so many tokens",
+}
 
 
 class Table(NamedTuple):
@@ -30,22 +41,18 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
 
-def describe(docs: Iterable[Doc]) -> Dict[str, Any]:
-    """Count what Docs carry.
+class Description:
+    """Counts what Docs carry, one Doc at a time."""
 
-    docs (Iterable[Doc]): Gold Docs.
-    RETURNS (Dict[str, Any]): "documents", "tokens", and counters by layer combination
-        ("layers"), annotator ("annotators"), label ("mentions": in Docs with the layer
-        "entities"; "relations"), plus "negated" and "wider_than" (mentions wider than so many
-        tokens).
-    """
-    counts: Dict[str, Counter] = {
-        key: Counter() for key in ("layers", "annotators", "mentions", "relations", "wider_than")
-    }
-    documents = tokens = negated = 0
-    for doc in docs:
-        documents += 1
-        tokens += len(doc)
+    def __init__(self) -> None:
+        self.sizes: Counter = Counter(documents=0, tokens=0, negated=0)
+        self.counts: Dict[str, Counter] = {key: Counter() for key in _COUNTED}
+
+    def add(self, doc: Doc) -> None:
+        """Count a gold Doc."""
+        sizes, counts = self.sizes, self.counts
+        sizes["documents"] += 1
+        sizes["tokens"] += len(doc)
         layers = get_layers(doc)
         counts["layers"]["+".join(sorted(layers))] += 1
         counts["annotators"][doc.user_data.get(META_KEY, {}).get("annotator", "")] += 1
@@ -56,15 +63,33 @@ def describe(docs: Iterable[Doc]) -> Dict[str, Any]:
                 for limit in WIDTHS:
                     counts["wider_than"][str(limit)] += width > limit
         if RELATIONS in layers:
-            for item in get_relation_tuples(doc):
-                counts["relations"][item.label] += 1
-                negated += item.negated
-    return {
-        "documents": documents,
-        "tokens": tokens,
-        "negated": negated,
-        **{key: dict(sorted(counter.items())) for key, counter in counts.items()},
-    }
+            for key, tuples in (
+                ("relations", get_relation_tuples(doc)),
+                ("concept_relations", get_concept_relation_tuples(doc)),
+            ):
+                for item in tuples:
+                    counts[key][item.label] += 1
+                    sizes["negated"] += item.negated
+
+    def to_dict(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): See `describe`."""
+        counts = {key: dict(sorted(counter.items())) for key, counter in self.counts.items()}
+        return {**self.sizes, **counts}
+
+
+def describe(docs: Iterable[Doc]) -> Dict[str, Any]:
+    """Count what Docs carry.
+
+    docs (Iterable[Doc]): Gold Docs.
+    RETURNS (Dict[str, Any]): "documents", "tokens", and counters by layer combination
+        ("layers"), annotator ("annotators"), label ("mentions": in Docs with the layer
+        "entities"; "relations" between mentions; "concept_relations"), plus "negated" (relations)
+        and "wider_than" (mentions wider than so many tokens).
+    """
+    description = Description()
+    for doc in docs:
+        description.add(doc)
+    return description.to_dict()
 
 
 def make_report(corpus: Corpus, docs: Mapping[str, Sequence[Doc]], seed: int) -> Dict[str, Any]:
@@ -97,32 +122,36 @@ def tables(report: Mapping[str, Any]) -> List[Table]:
         Table("What became of the rows", ("fate", "rows"), [*fates, (TOTAL, report["rows"])]),
         Table("Further counts", ("what", "number"), facts),
     ]
-    header = ("", *SPLITS, TOTAL)
-    sizes = [(key, *_across(splits, key)) for key in ("documents", "tokens", "negated")]
-    result.append(Table("Sizes", header, [(k if k != "negated" else "negated relations", *v)
-                                          for k, *v in sizes]))  # fmt: skip
-    for key, title in (
-        ("layers", "Documents by annotation layers"),
-        ("annotators", "Documents by annotator"),
-        ("mentions", "Mentions by label (documents with the layer entities)"),
-        ("relations", "Relations by label (documents with the layer relations)"),
-        ("wider_than", "Mentions wider than so many tokens"),
-    ):
-        result.append(Table(title, header, _by_label(splits, key)))
+    return result + split_tables(splits)
+
+
+def split_tables(splits: Mapping[str, Any]) -> List[Table]:
+    """RETURNS (List[Table]): What Docs carry (see `describe`), a column a split, and their total
+    if there are several. Tables in which there is nothing to tell apart are left out."""
+    header = ("", *splits, TOTAL) if len(splits) > 1 else ("", *splits)
+    names = {"documents": "documents", "tokens": "tokens", "negated": "negated relations"}
+    result = [Table("Sizes", header, [(names[key], *_across(splits, key)) for key in names])]
+    for key, title in _COUNTED.items():
+        rows = _by_label(splits, key)
+        if any(row[0] not in ("(none)", TOTAL) for row in rows):
+            result.append(Table(title, header, rows))
     return result
 
 
 def _across(splits: Mapping[str, Any], key: str) -> Tuple[int, ...]:
-    numbers = [splits[split][key] for split in SPLITS]
-    return (*numbers, sum(numbers))
+    return _with_total([split[key] for split in splits.values()])
+
+
+def _with_total(numbers: List[int]) -> Tuple[int, ...]:
+    return (*numbers, sum(numbers)) if len(numbers) > 1 else tuple(numbers)
 
 
 def _by_label(splits: Mapping[str, Any], key: str) -> List[Tuple[Any, ...]]:
-    names = {name for split in SPLITS for name in splits[split][key]}
+    names = {name for split in splits.values() for name in split[key]}
     rows = []
     for name in names:
-        numbers = [splits[split][key].get(name, 0) for split in SPLITS]
-        rows.append((name or "(none)", *numbers, sum(numbers)))
+        numbers = [split[key].get(name, 0) for split in splits.values()]
+        rows.append((name or "(none)", *_with_total(numbers)))
     rows.sort(key=lambda row: (-row[-1], row[0]))
     if key != "wider_than":  # those overlap, so a total would mean nothing
         rows.append((TOTAL, *(sum(column) for column in list(zip(*rows))[1:])))

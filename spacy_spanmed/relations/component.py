@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy
 from spacy.language import Language
@@ -16,20 +16,27 @@ from thinc.api import Model, Optimizer
 from ..doc import (
     RELATIONS,
     Mention,
-    RelationTuple,
     get_layers,
-    get_relation_tuples,
+    set_concept_relation_tuples,
     set_relation_tuples,
 )
 from ..pipe import LISTENER, LabelledPipe
 from .candidates import (
+    NO_PAIRS,
     CandidatePairs,
     align_mentions,
     find_pairs,
+    get_entity_concepts,
     get_entity_mentions,
+    get_gold_concepts,
     get_gold_mentions,
+    get_training_concepts,
     get_training_mentions,
 )
+from .gold import collect_labels, get_gold_relations, get_pair_types
+from .pooling import Found, decode, join_groups, pool, unpool
+
+Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.PairScorer.v1",
@@ -43,13 +50,17 @@ DEFAULT_MODEL = {
 
 @Language.factory(
     "relation_extractor",
-    assigns=["doc._.relations"],
+    assigns=["doc._.relations", "doc._.concept_relations"],
     requires=["doc.ents", "doc._.trf_data"],
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
         "max_distance": 128,
         "max_pairs": 10000,
+        "concepts": False,
+        "directed": True,
+        "multi_label": True,
+        "typed_pairs": False,
         "scorer": {"@scorers": "spanmed.relation_scorer.v1"},
     },
     default_score_weights={
@@ -68,6 +79,10 @@ def make_relation_extractor(
     threshold: float,
     max_distance: int,
     max_pairs: int,
+    concepts: bool,
+    directed: bool,
+    multi_label: bool,
+    typed_pairs: bool,
     scorer: Optional[Callable],
 ) -> "RelationExtractor":
     """Make the pipe. See RelationExtractor for the settings."""
@@ -78,6 +93,10 @@ def make_relation_extractor(
         threshold=threshold,
         max_distance=max_distance,
         max_pairs=max_pairs,
+        concepts=concepts,
+        directed=directed,
+        multi_label=multi_label,
+        typed_pairs=typed_pairs,
         scorer=scorer,
     )
 
@@ -85,14 +104,25 @@ def make_relation_extractor(
 class RelationExtractor(LabelledPipe):
     """Finds relations between the entities of a Doc, across sentences too, in one encoder pass.
 
-    Writes `doc._.relations` (see `spacy_spanmed.doc`). Docs without the layer "relations" are
-    neither learned from nor scored.
+    Writes `doc._.relations` (see `spacy_spanmed.doc`), between concepts `doc._.concept_relations`
+    too (see `spacy_spanmed.concepts`). Docs without the layer "relations" are neither learned from
+    nor scored.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
     threshold (float): Lowest probability of a relation. Defaults to 0.5.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
     max_pairs (int): Ordered pairs looked at in a Doc, the closest first. If there are more, a
         warning counts them. Defaults to 10,000.
+    concepts (bool): Relate the concepts of a document, pooling over their mentions, instead of
+        single mentions. `doc._.relations` then holds each relation between its best pair of
+        mentions. Relations between mentions in the training data are taken for ones between
+        their concepts. Defaults to False.
+    directed (bool): Whether a relation from A to B is another one than from B to A. Defaults to
+        True.
+    multi_label (bool): Whether a pair may have several relations; else it has at most the most
+        probable one. Defaults to True.
+    typed_pairs (bool): Look only at pairs of entity labels that are related somewhere in the
+        training data. Defaults to False.
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.relation_scorer.v1`.
     """
 
@@ -105,16 +135,30 @@ class RelationExtractor(LabelledPipe):
         threshold: float = 0.5,
         max_distance: int = 128,
         max_pairs: int = 10000,
+        concepts: bool = False,
+        directed: bool = True,
+        multi_label: bool = True,
+        typed_pairs: bool = False,
         scorer: Optional[Callable] = None,
     ):
         super().__init__(vocab, model, name, threshold, scorer)
         self.max_distance = max_distance
         self.max_pairs = max_pairs
+        self.concepts = concepts
+        self.directed = directed
+        self.multi_label = multi_label
+        self.typed_pairs = typed_pairs
+        self.cfg["pair_types"] = []
 
     @property
-    def label_data(self) -> Dict[str, List[str]]:
-        """RETURNS (Dict[str, List[str]]): What `spacy init labels` stores."""
-        return {"labels": list(self.labels), "entity_labels": self.model.attrs["entity_labels"]}
+    def label_data(self) -> Dict[str, List[Any]]:
+        """RETURNS (Dict[str, List]): What `spacy init labels` stores: "labels" of relations,
+        "entity_labels", and "pair_types", the pairs of entity labels that are related."""
+        return {
+            "labels": list(self.labels),
+            "entity_labels": self.model.attrs["entity_labels"],
+            "pair_types": self.cfg["pair_types"],
+        }
 
     def _resize(self, n_labels: int) -> None:
         from .model import resize_output  # torch is imported with the model, not the factory
@@ -126,7 +170,7 @@ class RelationExtractor(LabelledPipe):
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Optional[Language] = None,
-        labels: Optional[Dict[str, List[str]]] = None,
+        labels: Optional[Dict[str, List[Any]]] = None,
     ) -> None:
         """Collect relation and entity labels from the examples (or take `labels`, in the form of
         `label_data`) and build the model.
@@ -135,13 +179,9 @@ class RelationExtractor(LabelledPipe):
         """
         validate_get_examples(get_examples, "RelationExtractor.initialize")
         if labels is None:
-            relations, entities = set(), set()
-            for eg in get_examples():
-                if RELATIONS in get_layers(eg.reference):
-                    relations.update(item.label for item in get_relation_tuples(eg.reference))
-                entities.update(label for _, _, label in get_gold_mentions(eg.reference))
-            labels = {"labels": sorted(relations), "entity_labels": sorted(entities)}
+            labels = collect_labels(eg.reference for eg in get_examples())
         self.model.attrs["entity_labels"] = list(labels["entity_labels"])
+        self.cfg["pair_types"] = [list(pair) for pair in labels.get("pair_types", ())]
         for label in labels["labels"]:
             self.add_label(label)
         if not self.labels:
@@ -154,8 +194,8 @@ class RelationExtractor(LabelledPipe):
 
     # ------------------------------------------------------------------ prediction
 
-    def predict(self, docs: Iterable[Doc]) -> List[List[RelationTuple]]:
-        """RETURNS (List[List[RelationTuple]]): The relations between each Doc's entities."""
+    def predict(self, docs: Iterable[Doc]) -> List[Found]:
+        """RETURNS (List[Found]): The relations between each Doc's entities."""
         docs = list(docs)
         for doc in docs:
             if len(doc) and not doc.has_annotation("ENT_IOB"):
@@ -164,32 +204,51 @@ class RelationExtractor(LabelledPipe):
                     "Put an entity pipe such as 'span_ner' before this one."
                 )
                 break
-        return self.predict_pairs(docs, [get_entity_mentions(doc) for doc in docs])
+        return self.predict_pairs(docs, [self._get_entities(doc) for doc in docs])
 
-    def predict_pairs(
-        self, docs: Sequence[Doc], mentions: Sequence[Iterable[Mention]]
-    ) -> List[List[RelationTuple]]:
+    def _get_entities(self, doc: Doc) -> Mentions:
+        if self.concepts:
+            return get_entity_concepts(doc)
+        return {mention: () for mention in get_entity_mentions(doc)}
+
+    def predict_pairs(self, docs: Sequence[Doc], mentions: Sequence[Mentions]) -> List[Found]:
         """Predict relations between given mentions, without writing to the Docs.
 
         docs (Sequence[Doc]): Docs on which the transformer ran.
-        mentions (Sequence[Iterable[Mention]]): For each Doc (start, end, label) in characters.
-        RETURNS (List[List[RelationTuple]]): By position of head, then tail.
+        mentions (Sequence[Mapping[Mention, Sequence[str]]]): For each Doc its mentions, (start,
+            end, label) in characters, with the ids of their concepts.
+        RETURNS (List[Found]): By position of head, then tail.
         """
         candidates = [self._find_pairs(doc, found) for doc, found in zip(docs, mentions)]
         if not any(c.pairs for c in candidates):
-            return [[] for _ in docs]
+            return [Found([], []) for _ in docs]
         self.check_upstream([doc for doc, c in zip(docs, candidates) if c.pairs])
-        scores = self.model.ops.to_numpy(self.model.predict((list(docs), candidates)))
-        probs = 1 / (1 + numpy.exp(-scores))
+        logits = self.model.ops.to_numpy(self.model.predict((list(docs), candidates)))
         results, start = [], 0
         for candidate in candidates:
-            rows = probs[start : start + len(candidate.pairs)]
+            rows = logits[start : start + len(candidate.pairs)]
             start += len(candidate.pairs)
-            results.append(self._decode(candidate, rows))
+            results.append(
+                decode(
+                    candidate,
+                    rows,
+                    self.labels,
+                    threshold=self.threshold,
+                    multi_label=self.multi_label,
+                    concepts=self.concepts,
+                )
+            )
         return results
 
-    def _find_pairs(self, doc: Doc, mentions: Iterable[Mention]) -> CandidatePairs:
-        found = find_pairs(align_mentions(doc, mentions), self.max_distance, self.max_pairs)
+    def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
+        found = find_pairs(
+            align_mentions(doc, mentions, mentions),
+            self.max_distance,
+            self.max_pairs,
+            concepts=self.concepts,
+            directed=self.directed,
+            pair_types=self._pair_types() if self.typed_pairs else None,
+        )
         if found.cut:
             warnings.warn(
                 f"{self.name}: {found.cut:,} of {found.cut + len(found.pairs):,} pairs of entities "
@@ -197,25 +256,16 @@ class RelationExtractor(LabelledPipe):
             )
         return found
 
-    def _decode(self, candidate: CandidatePairs, probs: numpy.ndarray) -> List[RelationTuple]:
-        relations = []
-        for row, column in zip(*numpy.nonzero(probs[:, :-1] > self.threshold)):
-            head, tail = (candidate.mentions[i] for i in candidate.pairs[row])
-            relations.append(
-                RelationTuple(
-                    *(head.start_char, head.end_char, head.label),
-                    *(tail.start_char, tail.end_char, tail.label),
-                    self.labels[column],
-                    float(probs[row, column]),
-                    bool(probs[row, -1] > 0.5),
-                )
-            )
-        return sorted(relations)
+    def _pair_types(self) -> Set[Tuple[str, str]]:
+        pairs = {(head, tail) for head, tail in self.cfg["pair_types"]}
+        return pairs if self.directed else pairs | {(tail, head) for head, tail in pairs}
 
-    def set_annotations(self, docs: Iterable[Doc], relations: List[List[RelationTuple]]) -> None:
-        """Write `doc._.relations`."""
+    def set_annotations(self, docs: Iterable[Doc], relations: List[Found]) -> None:
+        """Write `doc._.relations`, and between concepts `doc._.concept_relations`."""
         for doc, found in zip(docs, relations):
-            set_relation_tuples(doc, found)
+            set_relation_tuples(doc, found.relations)
+            if self.concepts:
+                set_concept_relation_tuples(doc, found.concept_relations)
 
     # -------------------------------------------------------------------- learning
 
@@ -249,8 +299,18 @@ class RelationExtractor(LabelledPipe):
 
     def _training_pairs(self, eg: Example) -> CandidatePairs:
         if RELATIONS not in get_layers(eg.reference):
-            return CandidatePairs([], [], 0)
-        return self._find_pairs(eg.predicted, get_training_mentions(eg.reference, eg.predicted))
+            return NO_PAIRS
+        self._check_types(eg.reference)
+        if self.concepts:
+            return self._find_pairs(eg.predicted, get_training_concepts(eg.reference, eg.predicted))
+        mentions = get_training_mentions(eg.reference, eg.predicted)
+        return self._find_pairs(eg.predicted, {mention: () for mention in mentions})
+
+    def _check_types(self, reference: Doc) -> None:
+        """Learning further on other data may bring other pairs of types."""
+        if self.typed_pairs:
+            new = get_pair_types(reference) - {tuple(pair) for pair in self.cfg["pair_types"]}
+            self.cfg["pair_types"].extend(list(pair) for pair in sorted(new))
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Loss and gradient of the scores of the examples' training pairs (see `update`)."""
@@ -258,37 +318,38 @@ class RelationExtractor(LabelledPipe):
         return self._get_pair_loss(examples, [self._training_pairs(e) for e in examples], scores)
 
     def _get_pair_loss(
-        self, examples: List[Example], candidates: List[CandidatePairs], logits: Any
+        self, examples: List[Example], candidates: List[CandidatePairs], scores: Any
     ) -> Tuple[float, Any]:
         """Binary cross-entropy per label, and of "negated" where there is a relation; summed, per
-        mention pair that has a relation, so that long lists of unrelated pairs don't dilute it."""
-        logits = self.model.ops.to_numpy(logits)
+        pair of arguments that has a relation, so that many unrelated pairs don't dilute it."""
+        rows = self.model.ops.to_numpy(scores)
+        groups, n_groups = join_groups(candidates)
+        logits = pool(rows, groups, n_groups)
         gold = numpy.zeros_like(logits)
         weights = numpy.ones_like(logits)
         weights[:, -1] = 0.0
         index = {label: i for i, label in enumerate(self.labels)}
         start = 0
         for eg, candidate in zip(examples, candidates):
-            offsets = [(m.start_char, m.end_char) for m in candidate.mentions]
-            rows = {
-                (*offsets[head], *offsets[tail]): start + i
-                for i, (head, tail) in enumerate(candidate.pairs)
-            }
-            start += len(candidate.pairs)
+            row_of = {pair: start + i for i, pair in enumerate(candidate.arguments)}
+            start += len(candidate.arguments)
             if RELATIONS not in get_layers(eg.reference):
                 continue
-            for item in get_relation_tuples(eg.reference):
-                self.check_label(item.label)
-                row = rows.get((item.head_start, item.head_end, item.tail_start, item.tail_end))
+            for arguments, label, negated in get_gold_relations(
+                eg.reference, self.concepts, self.directed
+            ):
+                self.check_label(label)
+                row = row_of.get(arguments)
                 if row is not None:  # else: farther apart than max_distance
-                    gold[row, index[item.label]] = 1.0
-                    gold[row, -1] = float(item.negated)
+                    gold[row, index[label]] = 1.0
+                    gold[row, -1] = float(negated)
                     weights[row, -1] = 1.0
         weights /= max(float((gold[:, :-1].sum(axis=1) > 0).sum()), 1.0)
         probs = 1 / (1 + numpy.exp(-logits))
         log_loss = numpy.logaddexp(0, logits) - gold * logits
         loss = float((log_loss * weights).sum())
-        return loss, self.model.ops.asarray2f((probs - gold) * weights)
+        d_rows = unpool((probs - gold) * weights, rows, logits, groups)
+        return loss, self.model.ops.asarray2f(d_rows)
 
     # --------------------------------------------------------------------- scoring
 
@@ -297,22 +358,30 @@ class RelationExtractor(LabelledPipe):
 
         RETURNS (Dict[str, Any]): See `spacy_spanmed.scoring`.
         """
-        from ..scoring import score_relations
+        from ..relation_scoring import score_relations
 
         examples = list(examples)
-        scores = super().score(examples, **kwargs)
+        scores = super().score(examples, **{"directed": self.directed, **kwargs})
         scored = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
-        mentions = [get_gold_mentions(eg.reference) for eg in scored]
         with_gold = []
         for start in range(0, len(scored), 128):
             batch = scored[start : start + 128]
-            docs = [eg.predicted for eg in batch]
-            for eg, found in zip(batch, self.predict_pairs(docs, mentions[start : start + 128])):
+            mentions = [self._get_gold(eg.reference) for eg in batch]
+            for eg, found in zip(
+                batch, self.predict_pairs([eg.predicted for eg in batch], mentions)
+            ):
                 # Not on the Doc itself, whose own relations others may still look at
                 words = [token.text for token in eg.predicted]
                 spaces = [bool(token.whitespace_) for token in eg.predicted]
                 copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
-                set_relation_tuples(copy, found)
+                self.set_annotations([copy], [found])
                 with_gold.append(Example(copy, eg.reference))
-        scores.update(score_relations(with_gold, prefix="rel_gold"))
+        scores.update(
+            score_relations(with_gold, prefix="rel_gold", directed=self.directed, by_id=True)
+        )
         return scores
+
+    def _get_gold(self, reference: Doc) -> Mentions:
+        if self.concepts:
+            return get_gold_concepts(reference)
+        return {mention: () for mention in get_gold_mentions(reference)}

@@ -5,12 +5,22 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_spanmed.relations.candidates import Candidate, CandidatePairs, align_mentions, find_pairs
+from spacy_spanmed.relations.candidates import (
+    NO_PAIRS,
+    Candidate,
+    CandidatePairs,
+    align_mentions,
+    find_pairs,
+)
 from spacy_spanmed.relations.model import index_pairs
 
 MENTIONS = st.lists(st.integers(0, 60), max_size=12, unique=True).map(
     lambda starts: [Candidate(s, s + 1, s, s + 1, "X") for s in sorted(starts)]
 )
+
+
+def make_pairs(mentions, pair):
+    return CandidatePairs(mentions, [pair], 0, [0], [pair])
 
 
 @given(MENTIONS, st.integers(1, 40), st.integers(2, 60))
@@ -35,6 +45,35 @@ def test_pairs_are_the_closest(mentions, max_distance, max_pairs):
         assert max(map(distance, found.pairs)) <= min(map(distance, left))
 
 
+def mention(start, label, *concepts):
+    return Candidate(start, start + 1, start, start + 1, label, concepts)
+
+
+def test_concepts_are_paired_through_all_their_mentions():
+    mentions = [
+        mention(0, "CHEM", "C1"),
+        mention(5, "DIS", "D1"),
+        mention(9, "CHEM", "C1"),
+        mention(20, "DIS", "D1", "D2"),  # composite
+        mention(30, "DIS"),  # no concept: no pair
+    ]
+    found = find_pairs(mentions, 100, 1000, concepts=True, pair_types={("CHEM", "DIS")})
+    assert set(found.arguments) == {("C1", "D1"), ("C1", "D2")}
+    rows = {}
+    for pair, group in zip(found.pairs, found.groups):
+        rows.setdefault(found.arguments[group], set()).add(pair)
+    assert rows == {("C1", "D1"): {(0, 1), (2, 1), (0, 3), (2, 3)}, ("C1", "D2"): {(0, 3), (2, 3)}}
+    near = find_pairs(mentions, 4, 1000, concepts=True, pair_types={("CHEM", "DIS")})
+    assert near.arguments == [("C1", "D1")] and near.pairs == [(2, 1)]
+
+
+def test_undirected_pairs_come_once():
+    mentions = [mention(0, "B", "y"), mention(3, "A", "z"), mention(7, "A", "x")]
+    found = find_pairs(mentions, 100, 1000, concepts=True, directed=False)
+    assert sorted(found.arguments) == [("x", "y"), ("x", "z"), ("y", "z")]
+    assert set(found.pairs) == {(1, 0), (2, 0), (1, 2)}  # by label, then by position
+
+
 def test_mentions_widen_to_tokens_and_keep_their_offsets():
     doc = spacy.blank("en")("alpha-2 beta")
     (first, second) = align_mentions(doc, [(8, 12, "B"), (2, 5, "A")])
@@ -45,20 +84,18 @@ def test_mentions_widen_to_tokens_and_keep_their_offsets():
 
 def test_context_covers_the_pair_and_its_margin():
     far = [Candidate(s, s + 1, s, s + 1, "X") for s in (5, 50)]
-    batch = index_pairs(
-        [3, 100], [CandidatePairs([], [], 0), CandidatePairs(far, [(0, 1)], 0)], ["X"], 2, 10
-    )
+    batch = index_pairs([3, 100], [NO_PAIRS, make_pairs(far, (0, 1))], ["X"], 2, 10)
     assert batch.pairs.tolist() == [[0, 1]]
     assert batch.spans.tolist() == [[8, 8], [53, 53]]
     # Wider than the window: half from either end, in rows of the concatenated Docs
     assert batch.context.tolist() == [[6, 7, 8, 9, 10, 51, 52, 53, 54, 55]]
     near = [Candidate(s, s + 1, s, s + 1, "Y") for s in (0, 1)]
-    batch = index_pairs([3], [CandidatePairs(near, [(1, 0)], 0)], ["X"], 2, 10)
+    batch = index_pairs([3], [make_pairs(near, (1, 0))], ["X"], 2, 10)
     assert batch.context.tolist() == [[0, 1, 2]]
     assert batch.labels.tolist() == [0, 0]  # unknown label
 
 
 def test_no_pairs():
-    batch = index_pairs([3, 0], [CandidatePairs([], [], 0)] * 2, [], 2, 10)
+    batch = index_pairs([3, 0], [NO_PAIRS] * 2, [], 2, 10)
     assert batch.pairs.shape == (0, 2) and batch.context.shape[0] == 0
     assert isinstance(batch.spans, numpy.ndarray)

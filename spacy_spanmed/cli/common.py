@@ -1,0 +1,100 @@
+"""What the commands on corpora share: options, progress, tables, and errors in one line."""
+
+from contextlib import contextmanager
+from errno import ENOSPC
+from pathlib import Path
+from typing import Callable, Iterable, Iterator, Optional
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ..corpora import report
+from ..corpora.errors import CorpusError
+from ..corpora.formats import FORMATS
+from ..corpora.problems import Problems
+
+FORMAT_HELP = f"Format: {', '.join(FORMATS)}; auto looks at names and beginnings."
+ON_ERROR_HELP = (
+    "What to do about annotation that can't be used: 'raise' stops at the first, 'skip' leaves "
+    "it out and counts it."
+)
+
+
+def make_problems(on_error: str) -> Problems:
+    """RETURNS (Problems): For the option --on-error. RAISES (CorpusError): On another value."""
+    try:
+        return Problems(on_error)
+    except ValueError as error:
+        raise CorpusError(str(error).replace("on_error", "--on-error")) from None
+
+
+def fail(message: str) -> None:
+    """End the command with an error in one line."""
+    typer.echo(f"Error: {' '.join(message.split())}", err=True)
+    raise typer.Exit(1)
+
+
+@contextmanager
+def errors_in_one_line(output: Optional[Path] = None) -> Iterator[None]:
+    """Turn what a user can put right into one line on standard error, and exit code 1.
+
+    output (Optional[Path]): What is written meanwhile, for errors that name no file.
+    """
+    try:
+        yield
+    except CorpusError as error:
+        fail(str(error))
+    except OSError as error:
+        place = error.filename or output or "Files"
+        remedy = "Check the path and its permissions."
+        if error.errno == ENOSPC:
+            remedy = "Free some space, or write to another disk."
+        fail(f"{place}: {error.strerror or error}. {remedy}")
+
+
+@contextmanager
+def document_progress(description: str) -> Iterator[Callable[[int], None]]:
+    """Show the number of documents done, and how fast it goes, on standard error.
+
+    description (str): What is being done.
+    YIELDS (Callable[[int], None]): To be told the number of documents done.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}: {task.completed:,.0f} documents"),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=None, rate="")
+        latest = 0
+
+        def update() -> None:
+            seconds = bar.tasks[0].elapsed or 0
+            rate = f"{latest / seconds:,.0f} a second" if seconds else ""
+            bar.update(task, completed=latest, rate=rate)
+
+        def show(done: int) -> None:
+            nonlocal latest
+            latest = done
+            if done % 20 == 0:  # showing it shouldn't cost more than the work
+                update()
+
+        yield show
+        update()
+
+
+def print_tables(console: Console, tables: Iterable[report.Table]) -> None:
+    """Print tables: numbers to the right, with separators of thousands."""
+    for item in tables:
+        width = min(len(item.title), console.width)
+        table = Table(title=item.title, title_justify="left", min_width=width)
+        for i, name in enumerate(item.header):
+            numeric = any(isinstance(row[i], int) for row in item.rows)
+            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        for row in item.rows:
+            table.add_row(*(f"{x:,}" if isinstance(x, int) else escape(str(x)) for x in row))
+        console.print(table)

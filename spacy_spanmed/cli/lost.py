@@ -1,0 +1,65 @@
+"""`spanmed lost`: which gold mentions a tokenizer can't express."""
+
+from pathlib import Path
+from typing import Optional
+
+import spacy
+import typer
+from typing_extensions import Annotated
+
+from ..corpora.alignment import lost_mentions
+from ..corpora.formats import AUTO
+from ..corpora.inputs import iter_docs
+from ..corpora.problems import RAISE
+from ..tokenizer import create_tokenizer
+from .common import (
+    FORMAT_HELP,
+    ON_ERROR_HELP,
+    document_progress,
+    errors_in_one_line,
+    fail,
+    make_problems,
+)
+from .evaluate import load_pipeline
+
+
+def lost(
+    data: Annotated[Path, typer.Argument(help="A .spacy file or folder, or an annotated corpus.")],
+    model: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Pipeline whose tokenizer to examine, by name or directory. Default: the "
+            "biomedical tokenizer."
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Examples to print.")] = 20,
+    format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
+    on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
+) -> None:
+    """Show the gold mentions that begin or end inside a token, which no pipeline can then find.
+
+    Example: spanmed lost CDR_TestSet.PubTator.txt.gz --model en_spanmed
+    """
+    with errors_in_one_line():
+        problems = make_problems(on_error)
+        try:
+            nlp = load_pipeline(model) if model else None
+        except ValueError as error:
+            fail(str(error))
+        tokenize = nlp.tokenizer if nlp else create_tokenizer(spacy.blank("en"))
+        with document_progress("Examining") as show:
+
+            def watch():
+                for done, doc in enumerate(iter_docs(data, tokenize, problems, format), start=1):
+                    yield doc
+                    show(done)
+
+            result = lost_mentions(watch(), tokenize, examples)
+    for kind, number in sorted(problems.counts.items()):
+        typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
+    typer.echo(
+        f"{result.lost:,} of {result.total:,} gold mentions ({result.share:.2%}) begin or end "
+        "inside a token."
+    )
+    for example in result.examples:
+        typer.echo(f"  {' '.join(example.split())}")

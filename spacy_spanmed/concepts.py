@@ -1,0 +1,164 @@
+"""Concepts: the mentions of a document that mean the same thing.
+
+Document-level corpora relate concepts, not single mentions. Mentions that share an identifier
+(`span.kb_id_`: MeSH, NCBI Gene ...) form one concept. Where a Doc has no identifiers, mentions of
+one label with the same normalised string do, and an abbreviation counts as its long form, if the
+abbreviation detector found it (Schwartz and Hearst 2003, by scispaCy).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from typing import Any, Dict, Iterable, List, NamedTuple
+from urllib.parse import quote, unquote
+
+from spacy.tokens import Doc, Span
+
+from .doc import SPANS_KEY, Mention, get_concept_relation_tuples
+
+ID_SEPARATOR = ","
+# What keeps an id readable in `kb_id_`: all but the separator and the escape itself
+_KEEP = "".join(chr(i) for i in range(33, 127) if chr(i) not in ",%")
+TEXT_PREFIX = "text:"
+
+
+class Concept(NamedTuple):
+    """What several mentions of a Doc mean.
+
+    id (str): An identifier of the source, or "text:LABEL:normalised string".
+    label (str): The entity label that most of its mentions have.
+    mentions (List[Mention]): (start, end, label) in characters, by position.
+    """
+
+    id: str
+    label: str
+    mentions: List[Mention]
+
+    def spans(self, doc: Doc) -> List[Span]:
+        """RETURNS (List[Span]): The mentions as spans of a Doc, widened to whole tokens."""
+        return [
+            doc.char_span(start, end, label=label, alignment_mode="expand")
+            for start, end, label in self.mentions
+        ]
+
+
+class ConceptRelation(NamedTuple):
+    """A relation between two concepts, as found in `doc._.concept_relations`.
+
+    head, tail (Concept): The two concepts.
+    label (str): Relation label.
+    score (float): Confidence. Defaults to 1.0.
+    negated (bool): Whether the text denies the relation. Defaults to False.
+    """
+
+    head: Concept
+    tail: Concept
+    label: str
+    score: float = 1.0
+    negated: bool = False
+
+
+def join_ids(ids: Iterable[str]) -> str:
+    """RETURNS (str): Identifiers as one `kb_id_`: joined by ",", with "," and "%" inside them,
+    spaces and what isn't ASCII percent-encoded."""
+    return ID_SEPARATOR.join(quote(item, safe=_KEEP) for item in ids)
+
+
+def split_ids(kb_id: str) -> List[str]:
+    """RETURNS (List[str]): The identifiers that `join_ids` joined; empty for an empty string."""
+    return [unquote(item) for item in kb_id.split(ID_SEPARATOR) if item]
+
+
+def normalize(text: str) -> str:
+    """RETURNS (str): A string without what different mentions of a thing differ in: case, hyphens,
+    punctuation at its ends, width of spaces, and a plural s of its last word."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = re.sub(r"[\s\-\u2010-\u2015/]+", " ", folded).strip(" .,;:'\"()[]")
+    return re.sub(r"(?<=[a-z]{3})(?<![siu])s$", "", words) or folded
+
+
+def get_long_forms(doc: Doc) -> Dict[str, str]:
+    """RETURNS (Dict[str, str]): For each abbreviation in the Doc its long form; empty if no
+    abbreviation detector ran."""
+    if not Doc.has_extension("abbreviations"):
+        return {}
+    forms: Dict[str, str] = {}
+    for item in doc._.abbreviations or ():
+        if isinstance(item, dict):
+            short, long = item["short_text"], item["long_text"]
+        else:  # scispaCy's own form: the short form as a Span
+            short, long = item.text, item._.long_form.text
+        forms.setdefault(short, long)
+    return forms
+
+
+def get_concepts(doc: Doc) -> Dict[str, Concept]:
+    """The concepts of a Doc, of its entities and of nested mentions with an identifier.
+
+    doc (Doc): Gold or predicted. If any mention has an identifier, those without belong to no
+        concept; a mention with several belongs to several.
+    RETURNS (Dict[str, Concept]): By id, in the order of their first mentions.
+    """
+    ids: Dict[Mention, str] = {}
+    nested = doc.spans[SPANS_KEY] if SPANS_KEY in doc.spans else ()
+    for span in (*doc.ents, *(span for span in nested if span.kb_id)):
+        mention = (span.start_char, span.end_char, span.label_)
+        ids[mention] = ids.get(mention) or span.kb_id_
+    return group_mentions(doc, ids)
+
+
+def group_mentions(doc: Doc, ids: Dict[Mention, str]) -> Dict[str, Concept]:
+    """Group mentions into concepts.
+
+    doc (Doc): Its text and abbreviations are used.
+    ids (Dict[Mention, str]): For each mention its `kb_id_`, which may be empty.
+    RETURNS (Dict[str, Concept]): See `get_concepts`.
+    """
+    groups: Dict[str, List[Mention]] = {}
+    if any(ids.values()):
+        for mention in sorted(ids):
+            for name in split_ids(ids[mention]):
+                groups.setdefault(name, []).append(mention)
+    else:
+        long_forms = get_long_forms(doc)
+        for mention in sorted(ids):
+            groups.setdefault(text_id(doc, mention, long_forms), []).append(mention)
+    return {
+        name: Concept(name, Counter(m[2] for m in mentions).most_common(1)[0][0], mentions)
+        for name, mentions in groups.items()
+    }
+
+
+def text_id(doc: Doc, mention: Mention, long_forms: Dict[str, str]) -> str:
+    """RETURNS (str): The id of a mention's concept where there are no identifiers.
+
+    long_forms (Dict[str, str]): See `get_long_forms`."""
+    start, end, label = mention
+    text = doc.text[start:end]
+    return f"{TEXT_PREFIX}{label}:{normalize(long_forms.get(text, text))}"
+
+
+def _get_concept_relations(doc: Doc) -> List[ConceptRelation]:
+    """Getter of `doc._.concept_relations`. Relations of concepts that the Doc no longer has (its
+    entities were changed) are left out."""
+    concepts = get_concepts(doc)
+    return [
+        ConceptRelation(concepts[item.head_id], concepts[item.tail_id], *item[2:])
+        for item in get_concept_relation_tuples(doc)
+        if item.head_id in concepts and item.tail_id in concepts
+    ]
+
+
+def install_concept_extensions() -> None:
+    """Register `doc._.concepts` and `doc._.concept_relations`. Called on import."""
+    getters: Dict[str, Any] = {
+        "concepts": get_concepts,
+        "concept_relations": _get_concept_relations,
+    }
+    for name, getter in getters.items():
+        Doc.set_extension(name, getter=getter, force=True)
+
+
+install_concept_extensions()

@@ -1,0 +1,296 @@
+"""What every source must satisfy before it becomes Docs, whatever its format.
+
+Offsets are compared with the text, relations with the mentions; duplicates are merged; and all is
+counted, so that nothing is dropped in silence: of mentions, relations and documents, those in the
+source are those kept, merged and left out. Stages before the checks (`label_map.py`, layers) that
+leave something out count it the same way, with `count_left_out`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+
+from srsly.msgpack import packb
+
+from .offsets import explain_mismatch, same_string, trim_mention
+from .problems import Problems
+from .source import SourceDocument, SourceMention, SourceRelation
+from .splits import stable_hash
+
+DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
+IN_SOURCE, KEPT, MERGED = "in the source", "kept", "merged into an equal one"
+UNUSABLE = "left out as unusable"
+
+
+def count_left_out(facts: Counter, what: str, why: str, number: int = 1) -> None:
+    """Count annotation that a stage before the checks leaves out.
+
+    facts (Counter): To change.
+    what (str): "documents", "mentions" or "relations".
+    why (str): Begins with "left out".
+    number (int): How many. Defaults to 1.
+    """
+    if number:
+        facts[f"{what} {IN_SOURCE}"] += number
+        facts[f"{what} {why}"] += number
+
+
+def check_documents(
+    documents: Iterable[SourceDocument], problems: Problems, facts: Counter
+) -> Iterator[SourceDocument]:
+    """Check documents and merge duplicates in them.
+
+    documents (Iterable[SourceDocument]): As a reader gives them. Of their ids only hashes are
+        remembered.
+    problems (Problems): Told what can't be used: offsets outside the text; empty mentions;
+        another string than the source gives; an empty label; relations of unknown or ambiguous
+        mentions or of unknown concepts; an id that an earlier document has; strings or numbers
+        that can't be stored. What it lets pass is left out.
+    facts (Counter): Counts what is in the documents and what became of it.
+    YIELDS (SourceDocument): Documents with offsets that hold.
+    RAISES (CorpusError): At the first problem, unless problems are skipped.
+    """
+    seen: Set[int] = set()
+    for document in documents:
+        facts[f"{DOCUMENTS} {IN_SOURCE}"] += 1
+        facts[f"{MENTIONS} {IN_SOURCE}"] += len(document.mentions)
+        facts[f"{RELATIONS} {IN_SOURCE}"] += len(document.relations)
+        if not _check_document(document, seen, problems):
+            facts[f"{DOCUMENTS} {UNUSABLE}"] += 1
+            facts[f"{MENTIONS} {UNUSABLE}"] += len(document.mentions)
+            facts[f"{RELATIONS} {UNUSABLE}"] += len(document.relations)
+            continue
+        facts[f"{DOCUMENTS} {KEPT}"] += 1
+        mentions, names = _check_mentions(document, problems, facts)
+        relations = _check_relations(document, mentions, names, problems, facts)
+        _count(document, mentions, relations, facts)
+        yield replace(document, mentions=mentions, relations=relations)
+
+
+def _check_document(document: SourceDocument, seen: Set[int], problems: Problems) -> bool:
+    try:
+        _check_storable(document)
+    except (UnicodeError, OverflowError, ValueError, TypeError) as error:
+        problems.add(
+            "text or values that can't be stored",
+            document.place,
+            f"Document {document.id!r} can't be stored ({error}). Remove half characters "
+            "(surrogates such as \\ud800), numbers of more than 64 bits and very deep nesting.",
+        )
+        return False
+    if document.id:
+        key = stable_hash(0, document.id)
+        if key in seen:
+            problems.add(
+                "document id used before",
+                document.place,
+                f"Document {document.id!r} comes a second time. Remove one of the two, or give "
+                "them different ids.",
+            )
+            return False
+        seen.add(key)
+    return True
+
+
+def _check_storable(document: SourceDocument) -> None:
+    """Try the encoding that `.spacy` files have. RAISES (ValueError and others): If it fails."""
+    values: List[object] = [document.id, document.text, document.info]
+    for mention in document.mentions:
+        values += (mention.id, mention.label, mention.concepts, mention.info)
+    for relation in document.relations:
+        values += (relation.id, relation.head, relation.tail, relation.label, relation.info)
+    for passage in document.passages:
+        values += (passage.name, passage.start, passage.end, passage.info)
+    packb(values, use_bin_type=True)
+
+
+# -------------------------------------------------------------------------- mentions
+
+
+def _check_mentions(
+    document: SourceDocument, problems: Problems, facts: Counter
+) -> Tuple[List[SourceMention], Dict[str, Optional[str]]]:
+    """RETURNS (Tuple[List[SourceMention], Dict[str, Optional[str]]]): The mentions to keep; and
+    for each id that the source uses that of the mention now meant, None if that isn't clear."""
+    kept: Dict[Tuple[int, int, str], SourceMention] = {}
+    names: Dict[str, Optional[str]] = {}
+    for source in document.mentions:
+        mention = _check_mention(source, document, problems)
+        if mention is None:
+            facts[f"{MENTIONS} {UNUSABLE}"] += 1
+            continue
+        facts["mentions trimmed of white space"] += mention is not source
+        key = (mention.start, mention.end, mention.label)
+        first = kept.get(key)
+        if first is None:
+            if mention.id in names:  # harmless unless a relation refers to it
+                facts["mention ids used twice"] += 1
+                names[mention.id] = None
+                mention = replace(mention, id="")
+            elif mention.id:
+                names[mention.id] = mention.id
+            kept[key] = mention
+            facts[f"{MENTIONS} {KEPT}"] += 1
+            continue
+        facts[f"{MENTIONS} {MERGED}"] += 1
+        facts["merged mentions with other fragments"] += first.fragments != mention.fragments
+        new = [name for name in mention.concepts if name not in first.concepts]
+        name = first.id or (mention.id if mention.id not in names else "")
+        kept[key] = replace(first, concepts=[*first.concepts, *new], id=name)
+        if mention.id:
+            clash = names.get(mention.id, name) != name
+            names[mention.id] = None if clash else name
+    return list(kept.values()), names
+
+
+def _check_mention(
+    mention: SourceMention, document: SourceDocument, problems: Problems
+) -> Optional[SourceMention]:
+    """RETURNS (Optional[SourceMention]): The mention, trimmed; None if it isn't usable."""
+    text, start, end = document.text, mention.start, mention.end
+    name = f"Mention {mention.id or mention.text or ''!r} at characters {start} to {end}"
+    place = mention.place or document.place
+    parts = mention.fragments or [(start, end)]
+    if not all(0 <= a <= b <= len(text) for a, b in parts) or not 0 <= start <= end <= len(text):
+        problems.add(
+            "offsets outside the text",
+            place,
+            f"{name} lies outside the text of {len(text)} characters. Do the offsets count "
+            "characters (not bytes) of this very text?",
+        )
+    elif any(not text[a:b].strip() for a, b in parts):
+        problems.add(
+            "empty mentions",
+            place,
+            f"{name} holds nothing but white space. Remove it, or correct its offsets.",
+        )
+    elif (min(parts)[0], max(b for _, b in parts)) != (start, end):
+        problems.add(
+            "fragments that don't fit",
+            place,
+            f"{name} has fragments from {min(parts)[0]} to {max(b for _, b in parts)}. They must "
+            "begin and end where it does.",
+        )
+    elif not mention.label:
+        problems.add("mentions without label", place, f"{name} has no label. Give it one.")
+    elif mention.text is not None and not same_string(
+        " ".join(text[a:b] for a, b in parts), mention.text
+    ):
+        problems.add(
+            "another string than the source gives",
+            place,
+            f"{name}: {explain_mismatch(text, parts, mention.text)}",
+        )
+    else:
+        return trim_mention(text, mention)
+    return None
+
+
+# ------------------------------------------------------------------------- relations
+
+
+def _check_relations(
+    document: SourceDocument,
+    mentions: List[SourceMention],
+    names: Dict[str, Optional[str]],
+    problems: Problems,
+    facts: Counter,
+) -> List[SourceRelation]:
+    concepts = {name for mention in mentions for name in mention.concepts}
+    kept: Dict[Tuple[bool, str, str, str, bool], SourceRelation] = {}
+    for source in document.relations:
+        relation = _check_relation(source, document, concepts, names, problems)
+        if relation is None:
+            facts[f"{RELATIONS} {UNUSABLE}"] += 1
+            continue
+        r = relation
+        # One that is denied and one that is stated are not the same.
+        if kept.setdefault((r.concepts, r.head, r.tail, r.label, r.negated), r) is not r:
+            facts[f"{RELATIONS} {MERGED}"] += 1
+            continue
+        facts[f"{RELATIONS} {KEPT}"] += 1
+    return list(kept.values())
+
+
+def _check_relation(
+    relation: SourceRelation,
+    document: SourceDocument,
+    concepts: Set[str],
+    names: Dict[str, Optional[str]],
+    problems: Problems,
+) -> Optional[SourceRelation]:
+    """RETURNS (Optional[SourceRelation]): A relation of known things; None if it isn't one."""
+    place = relation.place or document.place
+    name = f"Relation {relation.label!r} of {relation.head!r} and {relation.tail!r}"
+    if not relation.label:
+        problems.add("relations without label", place, f"{name} has no label. Give it one.")
+        return None
+    ends = (relation.head, relation.tail)
+    for end in ends:
+        if relation.concepts and not (end in concepts or _is_composite(end, concepts)):
+            problems.add(
+                "relations of unknown concepts",
+                place,
+                f"{name}: no mention of document {document.id!r} that is kept has the identifier "
+                f"{end!r}. Remove the relation, or give a mention that identifier.",
+            )
+            return None
+        if not relation.concepts and names.get(end) is None:
+            problem, remedy = "has no mention that is kept with", "Add the mention, or remove"
+            if end in names:
+                problem, remedy = "has several mentions with", "Rename them, or remove"
+            problems.add(
+                "relations of unknown or ambiguous mentions",
+                place,
+                f"{name}: document {document.id!r} {problem} the id {end!r}. {remedy} the "
+                "relation.",
+            )
+            return None
+    if relation.concepts:
+        return relation
+    head, tail = (names[end] or "" for end in ends)
+    return relation if (head, tail) == ends else replace(relation, head=head, tail=tail)
+
+
+def _is_composite(argument: str, concepts: Set[str]) -> bool:
+    """RETURNS (bool): Whether a relation's argument joins several known concepts, as in BioRED's
+    "D017180|D014693". It stays as it is: such a relation isn't learned, and counts as missed."""
+    parts = re.split(r"[|,;]", argument)
+    return len(parts) > 1 and concepts.issuperset(parts)
+
+
+# ---------------------------------------------------------------------------- counts
+
+
+def _count(
+    document: SourceDocument,
+    mentions: List[SourceMention],
+    relations: List[SourceRelation],
+    facts: Counter,
+) -> None:
+    known = {name for mention in mentions for name in mention.concepts}
+    facts["documents without text"] += not document.text
+    facts["discontinuous mentions"] += sum(bool(m.fragments) for m in mentions)
+    facts["composite mentions (several concepts)"] += sum(len(m.concepts) > 1 for m in mentions)
+    facts["mentions without identifier"] += sum(not m.concepts for m in mentions)
+    facts["mentions that overlap another"] += _count_overlapping(mentions)
+    facts["relations with a composite argument"] += sum(
+        any(end not in known and _is_composite(end, known) for end in (r.head, r.tail))
+        for r in relations
+        if r.concepts
+    )
+    facts["relations of something with itself"] += sum(r.head == r.tail for r in relations)
+
+
+def _count_overlapping(mentions: List[SourceMention]) -> int:
+    ordered = sorted((mention.start, mention.end) for mention in mentions)
+    overlapping, furthest = set(), -1  # the furthest-reaching mention so far
+    for i, (start, _) in enumerate(ordered):
+        if furthest >= 0 and start < ordered[furthest][1]:
+            overlapping |= {i, furthest}
+        if furthest < 0 or ordered[i][1] > ordered[furthest][1]:
+            furthest = i
+    return len(overlapping)

@@ -1,0 +1,196 @@
+"""Sources in any format become gold Docs on disk, with a report of what became of everything."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+import spacy
+
+from ..files import write_json
+from ..tokenizer import create_tokenizer
+from .alignment import Tokenize
+from .checks import DOCUMENTS, IN_SOURCE, KEPT, MENTIONS, RELATIONS, UNUSABLE
+from .errors import CorpusError
+from .formats import AUTO, detect_format, find_layers, read_sources
+from .label_map import LabelMap
+from .labels import write_labels
+from .problems import Problems
+from .report import Description, Table, split_tables
+from .shards import SHARD_SIZE, ShardWriter, read_docs
+from .source import SourceDocument
+from .source_docs import make_doc
+from .splits import TRAIN, stable_hash
+
+ALL = "all"
+# A vocabulary keeps every word it has seen, so a long run gets a new one now and then.
+VOCABULARY_LIFETIME = 20_000  # documents
+
+Progress = Callable[[int], None]  # documents done
+
+
+def convert(
+    sources: Sequence[Path],
+    output: Path,
+    *,
+    format: str = AUTO,
+    labels: Optional[LabelMap] = None,
+    layers: Optional[Sequence[str]] = None,
+    problems: Optional[Problems] = None,
+    split: Optional[Mapping[str, float]] = None,
+    seed: int = 0,
+    shard_size: int = SHARD_SIZE,
+    labels_out: Optional[Path] = None,
+    progress: Optional[Progress] = None,
+) -> Dict[str, Any]:
+    """Convert sources to `.spacy` data; one document and one shard in memory at a time.
+
+    sources (Sequence[Path]): Files or brat folders, of any mixture of formats.
+    output (Path): A name ending in ".spacy": a file, or a folder if the corpus has more than one
+        shard. With `split` a folder of such. They appear when all is done.
+    format, layers: See `formats.read_documents`.
+    labels (Optional[LabelMap]): New names of labels. Defaults to None: they stay.
+    problems (Optional[Problems]): Defaults to None: the first problem is an error.
+    split (Optional[Mapping[str, float]]): Names and shares, which add up to 1: see `parse_split`.
+        Defaults to None: no splits.
+    seed (int): Another seed, other splits. Defaults to 0.
+    shard_size (int): Documents a file. Defaults to 5000.
+    labels_out (Optional[Path]): Folder for the labels that `spacy train` can take instead of
+        reading the corpus first; of the split "train" if there is one. Defaults to None.
+    progress (Optional[Callable[[int], None]]): Told the number of documents done, after each.
+    RETURNS (Dict[str, Any]): The report, which also lies beside the output: "sources", "layers",
+        "seed", "facts", "problems" and "examples" of them, "splits" (see `report.describe`).
+    RAISES (CorpusError): If a source can't be used, or holds no documents.
+    RAISES (OSError): If something can't be opened or written.
+    """
+    problems = problems or Problems()
+    formats = [detect_format(path) if format == AUTO else format for path in sources]
+    layers = list(layers) if layers is not None else find_layers(sources, format, labels)
+    facts: Counter = Counter()
+    documents = read_sources(sources, format, problems, layers, labels, facts)
+    paths = {ALL: output} if split is None else {n: output / f"{n}.spacy" for n in split}
+    writers = {name: ShardWriter(path, shard_size) for name, path in paths.items()}
+    counts = {name: Description() for name in paths}
+    try:
+        for done, (document, doc) in enumerate(_make_docs(documents, problems, facts), start=1):
+            name = ALL if split is None else choose_split(document, split, seed)
+            writers[name].add(doc)
+            counts[name].add(doc)
+            if progress is not None:
+                progress(done)
+        if not any(writer.count for writer in writers.values()):
+            raise CorpusError(
+                f"No document to write in {', '.join(map(str, sources))}. Check the format "
+                f"({', '.join(dict.fromkeys(formats))}) and what was left out."
+            )
+        for writer in writers.values():
+            writer.commit()
+    finally:
+        for writer in writers.values():
+            writer.discard()
+    if labels_out is not None:
+        training = [paths[TRAIN]] if TRAIN in paths else paths.values()
+        write_labels((doc for path in training for doc in read_docs(path)), labels_out)
+    report = {
+        "sources": [{"path": str(p), "format": f} for p, f in zip(sources, formats)],
+        "layers": layers,
+        "seed": seed,
+        "facts": {name: number for name, number in facts.items() if number},
+        "problems": dict(problems.counts),
+        "examples": problems.examples,
+        "splits": {name: count.to_dict() for name, count in counts.items()},
+    }
+    write_json(report_path(output), report)
+    return report
+
+
+def report_path(output: Path) -> Path:
+    """RETURNS (Path): Where the report of an output lies: corpus.report.json beside
+    corpus.spacy."""
+    return output.with_name(f"{output.name.removesuffix('.spacy')}.report.json")
+
+
+def _make_docs(
+    documents: Iterable[SourceDocument], problems: Problems, facts: Counter
+) -> Iterator[Tuple[SourceDocument, Any]]:
+    for i, document in enumerate(documents):
+        if i % VOCABULARY_LIFETIME == 0:
+            tokenize: Tokenize = create_tokenizer(spacy.blank("en"))
+        try:
+            doc = make_doc(tokenize, document)
+        except ValueError as error:  # checked documents should all do
+            problems.add("documents that can't become Docs", document.place, str(error))
+            for what, number in (
+                (DOCUMENTS, 1),
+                (MENTIONS, len(document.mentions)),
+                (RELATIONS, len(document.relations)),
+            ):
+                facts[f"{what} {KEPT}"] -= number
+                facts[f"{what} {UNUSABLE}"] += number
+            continue
+        yield document, doc
+
+
+# ---------------------------------------------------------------------------- splits
+
+
+def parse_split(text: str) -> Dict[str, float]:
+    """Read what --split says.
+
+    text (str): Names and shares: "train=0.8,dev=0.1,test=0.1".
+    RETURNS (Dict[str, float]): Name to share.
+    RAISES (CorpusError): If it has another form, or the shares don't add up to 1.
+    """
+    form = 'Expected names and shares that add up to 1: "train=0.8,dev=0.1,test=0.1".'
+    shares: Dict[str, float] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*=\s*(\d*\.?\d+)\s*", part)
+        if not match or match[1] in shares:
+            raise CorpusError(f"{part.strip()!r} in --split {text}: {form}")
+        shares[match[1]] = float(match[2])
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise CorpusError(f"--split {text} adds up to {sum(shares.values()):g}. {form}")
+    return shares
+
+
+def choose_split(document: SourceDocument, split: Mapping[str, float], seed: int) -> str:
+    """RETURNS (str): The split of a document: by a hash of the seed and its id (its text if it
+    has none), hence the same in every order and for every choice of sources."""
+    place = stable_hash(seed, document.id or document.text) / 2**64
+    for name, share in split.items():
+        place -= share
+        if place < 0:
+            return name
+    return name  # the shares add up to a little less than 1
+
+
+# ---------------------------------------------------------------------------- report
+
+
+def tables(report: Mapping[str, Any]) -> List[Table]:
+    """RETURNS (List[Table]): The report of a conversion as tables."""
+    facts = dict(report["facts"])
+    kinds = (DOCUMENTS, MENTIONS, RELATIONS)
+    fates: Dict[str, List[int]] = {}
+    for name in list(facts):
+        kind, _, fate = name.partition(" ")
+        if kind in kinds and (fate in (IN_SOURCE, KEPT) or fate.startswith(("left out", "merged"))):
+            fates.setdefault(fate, [0] * len(kinds))[kinds.index(kind)] = facts.pop(name)
+    rows = [(fate, *numbers) for fate, numbers in sorted(fates.items(), key=lambda f: -f[1][0])]
+    rows.sort(key=lambda row: (row[0] != IN_SOURCE, row[0] != KEPT, row[0]))
+    result = [
+        Table("What became of the annotation", ("", *kinds), rows),
+        *split_tables(report["splits"]),
+    ]
+    if facts:
+        result.append(Table("Further counts", ("what", "number"), sorted(facts.items())))
+    if report["problems"]:
+        examples = report["examples"]
+        rows = [
+            (kind, number, examples.get(kind, [""])[0])
+            for kind, number in sorted(report["problems"].items())
+        ]
+        result.append(Table("Problems, left out", ("kind", "number", "first"), rows))
+    return result

@@ -1,0 +1,132 @@
+"""Whatever a command may be given, as a stream of Docs, or of texts for a pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Iterator, Optional, Tuple
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..doc import META_KEY
+from .alignment import Tokenize
+from .errors import CorpusError
+from .formats import AUTO, detect_format, get_reader, read_documents
+from .problems import Problems
+from .shards import is_docs, read_docs
+from .source import SourceDocument
+from .source_docs import make_doc, make_source_document
+from .text_files import file_stem, read_lines
+
+LINES = "lines"  # plain text, a text a line
+TEXTS = "texts"  # a folder of plain text, a text a file
+
+
+def iter_docs(
+    path: Path, tokenize: Tokenize, problems: Problems, format: str = AUTO
+) -> Iterator[Doc]:
+    """Read gold (or stored) Docs.
+
+    path (Path): `.spacy` data, or a source in any format.
+    tokenize (Callable[[str], Doc]): The tokenizer, for sources.
+    problems (Problems): Told what of a source can't be used.
+    format (str): See `formats.read_documents`. Defaults to "auto".
+    YIELDS (Doc): The Docs.
+    RAISES (CorpusError): If the data can't be used.
+    RAISES (OSError): If it can't be opened.
+    """
+    if path.exists() and is_docs(path):
+        yield from read_docs(path)
+    else:
+        for document in read_documents(path, format, problems):
+            yield make_doc(tokenize, document)
+
+
+def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[SourceDocument]:
+    """Read texts, without their annotation.
+
+    path (Path): `.spacy` data; a source in any format; a plain text file with a text a line (blank
+        lines are skipped); or a folder of .txt files, each a text.
+    problems (Problems): Told what can't be used.
+    format (str): A source's format. Defaults to "auto".
+    YIELDS (SourceDocument): Text, id, passages and info; of a text file the id is its name, of a
+        line the file's name, "-" and the line's number.
+    RAISES (CorpusError): If the data can't be used.
+    RAISES (OSError): If it can't be opened.
+    """
+    for document in _iter_sources(path, problems, format):
+        document.mentions, document.relations = [], []
+        yield document
+
+
+def _iter_sources(path: Path, problems: Problems, format: str) -> Iterator[SourceDocument]:
+    if path.exists() and is_docs(path):
+        yield from map(make_source_document, read_docs(path))
+        return
+    kind = _detect_texts(path) if format == AUTO else format
+    if kind == LINES:
+        for number, line in read_lines(path, problems):
+            if line.strip():
+                name = f"{file_stem(path)}-{number}"
+                yield SourceDocument(name, line, place=f"{path}:{number}")
+    elif kind == TEXTS:
+        for file in sorted(path.rglob("*.txt")):
+            lines = [line for _, line in read_lines(file, problems)]
+            yield SourceDocument(file.stem, "\n".join(lines), place=str(file))
+    else:
+        for document in get_reader(kind)(path, problems):
+            if kind == "brat":  # what it says of a document refers to the annotation
+                document.info = {}
+            yield document
+
+
+def _detect_texts(path: Path) -> str:
+    try:
+        return detect_format(path)
+    except CorpusError:
+        if path.is_dir() and any(path.rglob("*.txt")):
+            return TEXTS
+        if path.name.lower().removesuffix(".gz").endswith(".txt"):
+            return LINES
+        raise
+
+
+def predict(
+    nlp: Language, documents: Iterator[SourceDocument], problems: Problems
+) -> Iterator[Tuple[Doc, SourceDocument]]:
+    """Run a pipeline over texts, in a stream.
+
+    nlp (Language): The pipeline.
+    documents (Iterator[SourceDocument]): The texts.
+    problems (Problems): Told of texts that are too long for the pipeline.
+    YIELDS (Tuple[Doc, SourceDocument]): The Doc, which knows the id, and the text it is of.
+    """
+
+    def watch() -> Iterator[Tuple[str, SourceDocument]]:
+        for document in documents:
+            if len(document.text) > nlp.max_length:
+                problems.add(
+                    "texts too long for the pipeline",
+                    document.place,
+                    f"The text has {len(document.text):,} characters, the pipeline takes "
+                    f"{nlp.max_length:,}. Cut it.",
+                )
+                continue
+            yield document.text, document
+
+    for doc, document in nlp.pipe(watch(), as_tuples=True):
+        doc.user_data[META_KEY] = {"id": document.id}
+        yield doc, document
+
+
+def name_doc(doc: Doc, number: int) -> str:
+    """Make sure that a Doc has an id.
+
+    doc (Doc): A Doc without an id gets its number.
+    number (int): Its place in the corpus, from 1.
+    RETURNS (str): The id.
+    """
+    meta: Optional[dict] = doc.user_data.get(META_KEY)
+    name = str((meta or {}).get("id") or number)
+    doc.user_data[META_KEY] = {**(meta or {}), "id": name}
+    return name

@@ -1,0 +1,131 @@
+"""Map a source's labels to one's own, as a YAML file says:
+
+entities:
+  Chemical: CHEMICAL
+  SpecificDisease: DISEASE
+  Modifier: null          # left out, and so are the relations that need it
+relations:
+  CID: CAUSES
+strict: true              # a label that isn't listed is an error; else it stays as it is
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+
+import srsly
+
+from .checks import MENTIONS, RELATIONS, UNUSABLE, count_left_out
+from .errors import CorpusError
+from .problems import Problems
+from .source import SourceDocument, SourceRelation
+
+UNMAPPED = "left out by the label map"
+SECTIONS = ("entities", "relations")
+
+
+@dataclass
+class LabelMap:
+    """What becomes of each label.
+
+    entities, relations (Dict[str, Optional[str]]): Source label to label; None leaves it out.
+    strict (bool): Whether an unlisted label is a problem. Defaults to False: it stays.
+    path (str): The file, for messages.
+    """
+
+    entities: Dict[str, Optional[str]] = field(default_factory=dict)
+    relations: Dict[str, Optional[str]] = field(default_factory=dict)
+    strict: bool = False
+    path: str = "label map"
+
+
+def read_label_map(path: Path) -> LabelMap:
+    """Read a label map.
+
+    path (Path): A YAML file: see above.
+    RETURNS (LabelMap): The map.
+    RAISES (CorpusError): If the file can't be read or says something else.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CorpusError(f"{path}: can't be read ({reason}). Give a label map in YAML.") from None
+    try:
+        data = srsly.yaml_loads(text)
+    except Exception as error:  # whatever the YAML parser raises
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{path}: not valid YAML ({reason}).") from None
+    form = 'Expected "entities:" and "relations:", each with lines like "Chemical: CHEMICAL".'
+    if not isinstance(data, dict) or not all(isinstance(data.get(s) or {}, dict) for s in SECTIONS):
+        raise CorpusError(f"{path}: not a label map. {form}")
+    unknown = [str(key) for key in data if key not in (*SECTIONS, "strict")]
+    if unknown:
+        raise CorpusError(f"{path}: unknown section {', '.join(unknown)}. {form}")
+    if not isinstance(data.get("strict", False), bool):
+        raise CorpusError(f"{path}: strict must be true or false.")
+    sections: List[Dict[str, Optional[str]]] = []
+    for section in SECTIONS:
+        for key, value in (data.get(section) or {}).items():
+            if not isinstance(key, str) or not (
+                value is None or (isinstance(value, str) and value)
+            ):
+                raise CorpusError(
+                    f"{path}, {section}: {key!r}: {value!r} must be two labels, or a label and "
+                    "null. Put quotes around labels that YAML takes for something else."
+                )
+        sections.append({str(key): value for key, value in (data.get(section) or {}).items()})
+    return LabelMap(*sections, strict=data.get("strict", False), path=str(path))
+
+
+def map_labels(
+    documents: Iterable[SourceDocument], labels: LabelMap, problems: Problems, facts: Counter
+) -> Iterator[SourceDocument]:
+    """Rename labels and leave out what the map drops.
+
+    documents (Iterable[SourceDocument]): As a reader gives them.
+    labels (LabelMap): The map.
+    problems (Problems): Told of unlisted labels if the map is strict.
+    facts (Counter): Counts what is left out. A relation is left out with the mention it needs,
+        and a relation between concepts with the last mention of one of them.
+    YIELDS (SourceDocument): The documents, with new labels.
+    RAISES (CorpusError): On an unlisted label under a strict map, unless problems are skipped.
+    """
+
+    def look_up(section: str, label: str, place: str) -> Tuple[Optional[str], str]:
+        """RETURNS (Tuple[Optional[str], str]): The new label, or why there is none."""
+        known: Dict[str, Optional[str]] = getattr(labels, section)
+        if label in known or not labels.strict:
+            return known.get(label, label), UNMAPPED
+        problems.add(
+            "labels that the map doesn't list",
+            place,
+            f"The label {label!r} isn't in the section {section} of {labels.path}. Add a line for "
+            "it, with null to leave it out, or set strict to false.",
+        )
+        return None, UNUSABLE
+
+    for document in documents:
+        mentions, dropped = [], []
+        for mention in document.mentions:
+            label, why = look_up("entities", mention.label, mention.place or document.place)
+            if label is None:
+                count_left_out(facts, MENTIONS, why)
+                dropped.append(mention)
+            else:
+                mentions.append(replace(mention, label=label))
+        lost_ids = {m.id for m in dropped} - {m.id for m in mentions}
+        lost_concepts = {name for m in dropped for name in m.concepts}
+        lost_concepts -= {name for m in mentions for name in m.concepts}
+        relations: List[SourceRelation] = []
+        for relation in document.relations:
+            label, why = look_up("relations", relation.label, relation.place or document.place)
+            lost: Any = lost_concepts if relation.concepts else lost_ids
+            if label is None or relation.head in lost or relation.tail in lost:
+                count_left_out(facts, RELATIONS, why)
+            else:
+                relations.append(replace(relation, label=label))
+        yield replace(document, mentions=mentions, relations=relations)

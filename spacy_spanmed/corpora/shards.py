@@ -1,0 +1,163 @@
+"""Corpora of Docs on disk: one `.spacy` file, or, if there are many, a folder of them.
+
+spaCy's readers take either. A file is read and written as a whole, so its size bounds the memory
+that a corpus needs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Sequence
+
+import srsly
+from spacy.tokens import Doc, DocBin
+from spacy.training.corpus import FILE_TYPE
+from spacy.vocab import Vocab
+
+from ..files import write_atomically
+from .build import DOC_ATTRIBUTES
+from .errors import CorpusError
+from .source_docs import SOURCE_KEY
+
+SOURCE_ATTRIBUTES = [*DOC_ATTRIBUTES, "ENT_KB_ID"]
+SHARD_SIZE = 5000  # documents
+SHARD_NAME = re.compile(rf"\d{{5,}}\{FILE_TYPE}")
+_CHUNK = 100  # Docs unpacked at a time
+
+
+class ShardWriter:
+    """Writes Docs to a file, or, once there are more than fit into a shard, to a folder of files
+    00000.spacy, 00001.spacy ... Nothing is at the path before `commit`.
+
+    path (Path): Where to write; its name ends in ".spacy". What an earlier run wrote there is
+        replaced, a folder with other files in it isn't.
+    shard_size (int): Documents a file, at least 1. Defaults to 5000.
+    attrs (Sequence[str]): The DocBin's attributes.
+    RAISES (CorpusError): If the path can't be used.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shard_size: int = SHARD_SIZE,
+        attrs: Sequence[str] = tuple(SOURCE_ATTRIBUTES),
+    ):
+        if path.suffix != FILE_TYPE:
+            raise CorpusError(f"{path}: the output's name must end in {FILE_TYPE}.")
+        if path.is_dir() and not all(SHARD_NAME.fullmatch(item.name) for item in path.iterdir()):
+            raise CorpusError(
+                f"{path}: a folder that holds more than shards of a corpus. Choose another output."
+            )
+        self.path, self.shard_size, self.attrs = path, shard_size, list(attrs)
+        self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self.count = 0
+        self._encoders = srsly.msgpack_encoders.get_all()
+        self._shards = 0
+        self._bin = self._new_bin()
+
+    def _new_bin(self) -> DocBin:
+        return DocBin(attrs=self.attrs, store_user_data=True)
+
+    def add(self, doc: Doc) -> None:
+        """Add a Doc, which may be dropped afterwards. RAISES (OSError): If a shard can't be
+        written."""
+        if len(self._bin) == self.shard_size:
+            self._write_shard()
+        with _looked_up(srsly.msgpack_encoders, self._encoders):
+            self._bin.add(doc)
+        self.count += 1
+
+    def _write_shard(self) -> None:
+        name = f"{self._shards:05}{FILE_TYPE}"
+        write_atomically(self.temporary / name, self._bin.to_bytes())
+        self._shards += 1
+        self._bin = self._new_bin()
+
+    def commit(self) -> None:
+        """Write what is left and put the corpus into its place."""
+        if len(self._bin) or not self._shards:
+            self._write_shard()
+        new, old = self.temporary, self.path.with_name(f".{self.path.name}.{os.getpid()}.old")
+        if self._shards == 1:
+            new = self.temporary / f"{0:05}{FILE_TYPE}"
+        if self.path.exists() and (self.path.is_dir() or new.is_dir()):
+            os.replace(self.path, old)  # a folder can't be replaced in one step
+        os.replace(new, self.path)
+        _remove(old)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove what was written so far, unless it was committed."""
+        _remove(self.temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_docs(path: Path) -> bool:
+    """RETURNS (bool): Whether a path is a `.spacy` file or a folder that has one in it."""
+    if path.is_dir():
+        return next(path.rglob(f"*{FILE_TYPE}"), None) is not None
+    return path.suffix == FILE_TYPE
+
+
+def read_docs(path: Path, vocab: Optional[Vocab] = None) -> Iterator[Doc]:
+    """Read Docs, one file in memory at a time.
+
+    path (Path): A `.spacy` file or a folder of them.
+    vocab (Optional[Vocab]): The vocabulary that the Docs get. Defaults to None: a new one for
+        each file, so that it doesn't grow.
+    YIELDS (Doc): The Docs, files in the order of their names.
+    RAISES (CorpusError): If a file isn't valid.
+    RAISES (OSError): If it can't be opened.
+    """
+    decoders = srsly.msgpack_decoders.get_all()
+    files = sorted(path.rglob(f"*{FILE_TYPE}")) if path.is_dir() else [path]
+    for file in files:
+        data = file.read_bytes()
+        try:
+            docs: Any = DocBin().from_bytes(data).get_docs(vocab or Vocab())
+            del data
+            while True:
+                with _looked_up(srsly.msgpack_decoders, decoders):
+                    chunk = list(islice(docs, _CHUNK))
+                if not chunk:
+                    break
+                for doc in chunk:  # DocBin gives tuples; what a source said were lists
+                    if SOURCE_KEY in doc.user_data:
+                        doc.user_data[SOURCE_KEY] = _to_lists(doc.user_data[SOURCE_KEY])
+                yield from chunk
+        except Exception as error:  # zlib, msgpack and spaCy each raise their own
+            raise CorpusError(
+                f"{file}: not valid {FILE_TYPE} data ({type(error).__name__}: "
+                f"{' '.join(str(error).split())}). Write it again."
+            ) from error
+
+
+def _to_lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _to_lists(item) for key, item in value.items()}
+    return [_to_lists(item) for item in value] if isinstance(value, (tuple, list)) else value
+
+
+@contextmanager
+def _looked_up(registry: Any, functions: Dict[str, Any]) -> Iterator[None]:
+    """Have srsly take its encoders or decoders from memory. It asks the registry for each message,
+    three a Doc, and that searches all entry points: slower than everything else together."""
+    if "get_all" in vars(registry):
+        yield
+        return
+    registry.get_all = lambda: functions  # on the instance: the class's method comes back below
+    try:
+        yield
+    finally:
+        del registry.get_all

@@ -1,0 +1,247 @@
+"""Scores of relations: between mentions, or between the concepts of a document.
+
+The gold annotation decides which. Between mentions a relation matches if the offsets of both
+arguments and the label do. Between concepts there are two ways to compare:
+
+- *by id*, for predictions made on gold entities: both ids and the label must be equal. This is how
+  the BC5CDR evaluation (Wei et al. 2016, doi 10.1093/database/baw032) compares chemical-induced
+  diseases, and how BioRED (Luo et al. 2022, doi 10.1093/bib/bbac282) compares pairs of entities,
+  which are unordered there (`directed=False`).
+- *by mention*, end to end, where nothing links mentions to identifiers. This definition is our
+  own: a predicted concept matches a gold one if any of its mentions has the offsets and the label
+  of one of the other's. A gold relation found several times counts once.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Set, Tuple
+
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import registry
+
+from .concepts import Concept, get_concepts
+from .doc import (
+    ENTITIES,
+    RELATIONS,
+    ConceptRelationTuple,
+    RelationTuple,
+    get_concept_relation_tuples,
+    get_layers,
+    get_mentions,
+    get_relation_tuples,
+    has_concept_relations,
+)
+from .scoring import Counts, PerLabel, Scores, check_texts
+
+Key = Tuple[Any, Any, str]  # head, tail (offsets or id), label
+
+
+class Item(NamedTuple):
+    """What is compared beside the key: negated (bool), head_label, tail_label (str)."""
+
+    negated: bool
+    head_label: str
+    tail_label: str
+
+
+def score_relations(
+    examples: Iterable[Example],
+    *,
+    prefix: str = "rel",
+    directed: bool = True,
+    by_id: bool = False,
+    **kwargs: Any,
+) -> Scores:
+    """Score the predicted relations against every gold relation.
+
+    Only examples whose reference carries the relations layer count. A relation predicted twice
+    counts once (the one with the highest score).
+
+    examples (Iterable[Example]): Reference and predicted Docs over the same text.
+    prefix (str): Start of each key: "rel" for end to end, "rel_gold" when the predictions were
+        made on gold entities. Defaults to "rel".
+    directed (bool): Whether head and tail must not be exchanged. Defaults to True.
+    by_id (bool): How concepts are compared (see above); set for predictions on gold entities.
+        Defaults to False.
+    **kwargs: Ignored; spaCy passes a pipe's settings to its scorer.
+    RETURNS (Dict[str, Any]): With "rel" standing for the prefix:
+        rel_micro_p, rel_micro_r, rel_micro_f: over all relations; in [0, 1], as all below.
+        rel_macro_f: mean F1 over the labels in gold.
+        rel_per_type: {label: {p, r, f, tp, fp, fn, support}}.
+        rel_pair_p, rel_pair_r, rel_pair_f: related pairs, whatever the label.
+        rel_minority_micro_p, rel_minority_micro_r, rel_minority_micro_f: over all labels but the
+            most frequent one in gold.
+        rel_majority_label: that label (str), or None without gold relations.
+        rel_negation_accuracy: share of the true positives whose `negated` is right.
+        rel_negated_micro_f: `negated` must match as well.
+        rel_typed_micro_f: the entity labels of both arguments must match as well.
+        rel_docs: number of Docs scored.
+    RAISES (ValueError): If the two texts of an example differ, or a tuple is malformed.
+    """
+    per_label, pairs, negated, typed = PerLabel(), Counts(), Counts(), Counts()
+    docs = same_negation = 0
+    for example in examples:
+        reference, predicted_doc = example.reference, example.predicted
+        check_texts(reference, predicted_doc)
+        if RELATIONS not in get_layers(reference):
+            continue
+        docs += 1
+        if has_concept_relations(reference):
+            gold, predicted = _compare_concepts(reference, predicted_doc, directed, by_id)
+        else:
+            gold = _by_key(get_relation_tuples(reference), directed)
+            predicted = _by_key(get_relation_tuples(predicted_doc), directed)
+        per_label.add(set(gold), set(predicted), lambda key: key[-1])
+        pairs.add({key[:2] for key in gold}, {key[:2] for key in predicted})
+        negated.add(
+            {(key, item.negated) for key, item in gold.items()},
+            {(key, item.negated) for key, item in predicted.items()},
+        )
+        typed.add(
+            {(key, item[1:]) for key, item in gold.items()},
+            {(key, item[1:]) for key, item in predicted.items()},
+        )
+        both = gold.keys() & predicted.keys()
+        same_negation += sum(gold[key].negated == predicted[key].negated for key in both)
+    micro, majority = per_label.micro(), per_label.majority()
+    minority = per_label.micro(without=majority)
+    scores = {
+        "micro_p": micro.p,
+        "micro_r": micro.r,
+        "micro_f": micro.f,
+        "macro_f": per_label.macro_f(),
+        "per_type": per_label.to_dict(),
+        "pair_p": pairs.p,
+        "pair_r": pairs.r,
+        "pair_f": pairs.f,
+        "minority_micro_p": minority.p,
+        "minority_micro_r": minority.r,
+        "minority_micro_f": minority.f,
+        "majority_label": majority,
+        "negation_accuracy": same_negation / micro.tp if micro.tp else None,
+        "negated_micro_f": negated.f,
+        "typed_micro_f": typed.f,
+        "docs": docs,
+    }
+    return {f"{prefix}_{key}": value for key, value in scores.items()}
+
+
+def _by_key(tuples: Iterable[RelationTuple], directed: bool) -> Dict[Key, Item]:
+    """One item for each pair and label: of several, the one with the highest score."""
+    best: Dict[Key, Item] = {}
+    # The rest of the sort key makes the choice independent of the order of annotation.
+    for item in sorted(tuples, key=lambda t: (-t.score, t.negated, t.head_label, t.tail_label)):
+        head, tail = item[:3], item[3:6]
+        if not directed:
+            head, tail = sorted((head, tail))
+        best.setdefault((head[:2], tail[:2], item.label), Item(item.negated, head[2], tail[2]))
+    return best
+
+
+# -------------------------------------------------------------------------- concepts
+
+
+def _compare_concepts(
+    reference: Doc, predicted: Doc, directed: bool, by_id: bool
+) -> Tuple[Dict[Key, Item], Dict[Key, Item]]:
+    """RETURNS (Tuple): Gold and predicted relations; a predicted one that matches a gold one has
+    its key."""
+    gold_concepts = get_concepts(reference)
+    gold = _concept_items(get_concept_relation_tuples(reference), gold_concepts, directed)
+    if by_id:
+        tuples = get_concept_relation_tuples(predicted)
+        return gold, _concept_items(tuples, gold_concepts, directed)
+    tuples, concepts = _predicted_relations(predicted)
+    owners: Dict[Any, Set[str]] = {}
+    for concept in gold_concepts.values():
+        for mention in concept.mentions:
+            owners.setdefault(mention, set()).add(concept.id)
+    result: Dict[Key, Item] = {}
+    for key, item in _concept_items(tuples, concepts, directed).items():
+        heads, tails = (
+            {owner for mention in concepts[name].mentions for owner in owners.get(mention, ())}
+            for name in key[:2]
+        )
+        matches = {
+            known
+            for head in heads
+            for tail in tails
+            for known in _keys(head, tail, key[-1], directed)
+            if known in gold
+        }
+        # Not a gold id, or an unmatched prediction could look like another relation
+        for known in matches or {(("predicted", key[0]), ("predicted", key[1]), key[-1])}:
+            result.setdefault(
+                known, gold[known]._replace(negated=item.negated) if matches else item
+            )
+    return gold, result
+
+
+def _keys(head: str, tail: str, label: str, directed: bool) -> Iterable[Key]:
+    return [(head, tail, label)] if directed else [(head, tail, label), (tail, head, label)]
+
+
+def _concept_items(
+    tuples: Iterable[ConceptRelationTuple], concepts: Dict[str, Concept], directed: bool
+) -> Dict[Key, Item]:
+    best: Dict[Key, Item] = {}
+    for item in sorted(tuples, key=lambda t: (-t.score, t)):
+        names = (item.head_id, item.tail_id)
+        head, tail = names if directed else sorted(names)
+        labels = (concepts[name].label if name in concepts else "" for name in (head, tail))
+        best.setdefault((head, tail, item.label), Item(item.negated, *labels))
+    return best
+
+
+def _predicted_relations(doc: Doc) -> Tuple[List[ConceptRelationTuple], Dict[str, Concept]]:
+    """A pipe that relates single mentions is judged as if each were a concept."""
+    if has_concept_relations(doc):
+        concepts = get_concepts(doc)
+        tuples = get_concept_relation_tuples(doc)
+        return [t for t in tuples if t.head_id in concepts and t.tail_id in concepts], concepts
+    concepts, tuples = {}, []
+    for item in get_relation_tuples(doc):
+        names = []
+        for mention in (item[:3], item[3:6]):
+            names.append(repr(mention))
+            concepts[names[-1]] = Concept(names[-1], mention[2], [mention])
+        tuples.append(ConceptRelationTuple(*names, item.label, item.score, item.negated))
+    return tuples, concepts
+
+
+# ------------------------------------------------------------------------------ gold
+
+
+def gold_label_counts(examples: Iterable[Example]) -> Tuple[Counter, Counter]:
+    """Count the gold labels that `score_entities` and `score_relations` look for.
+
+    examples (Iterable[Example]): Only their references are read.
+    RETURNS (Tuple[Counter, Counter]): Number of mentions by entity label over the Docs with the
+        entities layer; number of relations by label over the Docs with the relations layer.
+    """
+    entities: Counter = Counter()
+    relations: Counter = Counter()
+    for example in examples:
+        layers = get_layers(example.reference)
+        if ENTITIES in layers:
+            entities.update(label for _, _, label in get_mentions(example.reference))
+        if RELATIONS in layers:
+            reference = example.reference
+            keys: Iterable[Key] = _by_key(get_relation_tuples(reference), directed=True)
+            if has_concept_relations(reference):
+                keys = _concept_items(get_concept_relation_tuples(reference), {}, directed=True)
+            relations.update(key[-1] for key in keys)
+    return entities, relations
+
+
+@registry.scorers("spanmed.relation_scorer.v1")
+def make_relation_scorer(prefix: str = "rel") -> Callable[..., Scores]:
+    """Scorer for any component that sets `doc._.relations`.
+
+    prefix (str): Start of each key in the scores. Defaults to "rel".
+    RETURNS (Callable[[Iterable[Example]], Dict[str, Any]]): `score_relations` with that prefix.
+    """
+    return partial(score_relations, prefix=prefix)

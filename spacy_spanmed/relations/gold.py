@@ -1,0 +1,89 @@
+"""What the relation pipe learns from gold Docs: labels, types of pairs, relations."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Set, Tuple
+
+from spacy.tokens import Doc
+
+from ..concepts import get_concepts
+from ..doc import (
+    RELATIONS,
+    get_concept_relation_tuples,
+    get_layers,
+    get_relation_tuples,
+    has_concept_relations,
+)
+from .candidates import get_gold_concepts, get_gold_mentions, order_arguments
+
+Arguments = Tuple[Any, Any]  # offsets of two mentions, or ids of two concepts
+
+
+def get_gold_relations(
+    reference: Doc, concepts: bool, directed: bool
+) -> List[Tuple[Arguments, str, bool]]:
+    """The relations of a gold Doc, with the arguments that candidates have.
+
+    reference (Doc): The gold Doc.
+    concepts (bool): Whether the arguments are concepts; a relation between mentions is then one
+        between their concepts.
+    directed (bool): Whether head and tail must not be exchanged.
+    RETURNS (List[Tuple[Arguments, str, bool]]): Arguments, label, negated.
+    RAISES (ValueError): If relations between mentions are asked for and the Doc relates concepts.
+    """
+    if not concepts and has_concept_relations(reference):
+        raise ValueError(
+            "The training data relates the concepts of documents. Set concepts = true in the "
+            "config of the relation pipe ([components.relation_extractor])."
+        )
+    found: List[Tuple[Arguments, str, bool]] = []
+    if not concepts:
+        for item in get_relation_tuples(reference):
+            found.append(((item[:2], item[3:5]), item.label, item.negated))
+            if not directed:  # candidates are ordered by label, which the gold ones needn't be
+                found.append(((item[3:5], item[:2]), item.label, item.negated))
+        return found
+    if has_concept_relations(reference):
+        for item in get_concept_relation_tuples(reference):
+            found.append(((item.head_id, item.tail_id), item.label, item.negated))
+    else:
+        ids = get_gold_concepts(reference)
+        for item in get_relation_tuples(reference):
+            for head in ids.get(item[:3], ()):
+                for tail in ids.get(item[3:6], ()):
+                    found.append(((head, tail), item.label, item.negated))
+    if not directed:
+        found = [(order_arguments(*pair), label, negated) for pair, label, negated in found]
+    return found
+
+
+def get_pair_types(reference: Doc) -> Set[Tuple[str, str]]:
+    """RETURNS (Set[Tuple[str, str]]): The entity labels (head, tail) of what is related in a gold
+    Doc; of a concept the labels of all its mentions."""
+    pairs = {(item.head_label, item.tail_label) for item in get_relation_tuples(reference)}
+    tuples = get_concept_relation_tuples(reference)
+    if tuples:
+        concepts = get_concepts(reference)
+        labels = {name: {m[2] for m in item.mentions} for name, item in concepts.items()}
+        for item in tuples:
+            for head in labels.get(item.head_id, ()):
+                pairs |= {(head, tail) for tail in labels.get(item.tail_id, ())}
+    return pairs
+
+
+def collect_labels(references: Iterable[Doc]) -> Dict[str, List[Any]]:
+    """RETURNS (Dict[str, List]): What `RelationExtractor.initialize` takes as `labels`."""
+    relations: Set[str] = set()
+    entities: Set[str] = set()
+    pair_types: Set[Tuple[str, str]] = set()
+    for reference in references:
+        entities.update(label for _, _, label in get_gold_mentions(reference))
+        if RELATIONS in get_layers(reference):
+            relations.update(item.label for item in get_relation_tuples(reference))
+            relations.update(item.label for item in get_concept_relation_tuples(reference))
+            pair_types |= get_pair_types(reference)
+    return {
+        "labels": sorted(relations),
+        "entity_labels": sorted(entities - {""}),
+        "pair_types": [list(pair) for pair in sorted(pair_types)],
+    }

@@ -1,0 +1,109 @@
+"""From scores of pairs of mentions to scores of pairs of arguments, and to relations.
+
+A pair of concepts has as many rows of scores as it has pairs of mentions; they are pooled by
+logsumexp, a smooth maximum (Verga et al. 2018, BRAN, doi 10.18653/v1/N18-1080). A pair of single
+mentions has one row, which pooling doesn't change.
+"""
+
+from __future__ import annotations
+
+from typing import List, NamedTuple, Sequence, Tuple
+
+import numpy
+
+from ..doc import ConceptRelationTuple, RelationTuple
+from .candidates import CandidatePairs
+
+
+def pool(logits: numpy.ndarray, groups: numpy.ndarray, n_groups: int) -> numpy.ndarray:
+    """Pool rows by logsumexp.
+
+    logits (numpy.ndarray): (rows, labels). groups (numpy.ndarray): (rows,), the group of each.
+    n_groups (int): Number of groups, each of which has a row.
+    RETURNS (numpy.ndarray): (groups, labels).
+    """
+    highest = numpy.full((n_groups, logits.shape[1]), -numpy.inf, dtype=logits.dtype)
+    numpy.maximum.at(highest, groups, logits)
+    total = numpy.zeros_like(highest)
+    numpy.add.at(total, groups, numpy.exp(logits - highest[groups]))
+    return highest + numpy.log(total)
+
+
+def unpool(
+    d_pooled: numpy.ndarray, logits: numpy.ndarray, pooled: numpy.ndarray, groups: numpy.ndarray
+) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): (rows, labels), the gradient by the rows that were pooled: each
+    gets its share by softmax within the group."""
+    return d_pooled[groups] * numpy.exp(logits - pooled[groups])
+
+
+def join_groups(candidates: Sequence[CandidatePairs]) -> Tuple[numpy.ndarray, int]:
+    """RETURNS (Tuple[numpy.ndarray, int]): The groups of all rows of a batch, numbered through,
+    and their number."""
+    parts: List[numpy.ndarray] = []
+    start = 0
+    for candidate in candidates:
+        parts.append(numpy.array(candidate.groups, dtype="int64") + start)
+        start += len(candidate.arguments)
+    return numpy.concatenate(parts) if parts else numpy.zeros(0, dtype="int64"), start
+
+
+class Found(NamedTuple):
+    """The relations of one Doc.
+
+    relations (List[RelationTuple]): Between mentions; for concepts between the pair of mentions
+        with the highest score. concept_relations (List[ConceptRelationTuple]): Between concepts.
+    """
+
+    relations: List[RelationTuple]
+    concept_relations: List[ConceptRelationTuple]
+
+
+def decode(
+    candidate: CandidatePairs,
+    logits: numpy.ndarray,
+    labels: Sequence[str],
+    *,
+    threshold: float,
+    multi_label: bool = True,
+    concepts: bool = False,
+) -> Found:
+    """Choose the relations of one Doc.
+
+    candidate (CandidatePairs): Its candidates. logits (numpy.ndarray): (rows, labels + 1), the
+        last column "negated". labels (Sequence[str]): Relation labels.
+    threshold (float): Lowest probability. multi_label (bool): Whether a pair may have several
+        relations; else the most probable one. concepts (bool): Whether arguments are concepts.
+    RETURNS (Found): Relations by position of head, then tail.
+    """
+    if not candidate.pairs:
+        return Found([], [])
+    groups = numpy.array(candidate.groups, dtype="int64")
+    pooled = pool(logits, groups, len(candidate.arguments))
+    probs = 1 / (1 + numpy.exp(-pooled))
+    chosen = probs[:, :-1] > threshold
+    if not multi_label:
+        best = probs[:, :-1].argmax(axis=1)
+        chosen &= numpy.arange(chosen.shape[1]) == best[:, None]
+    rows_of: List[List[int]] = [[] for _ in candidate.arguments]
+    for row, group in enumerate(candidate.groups):
+        rows_of[group].append(row)
+    found = Found([], [])
+    for group, column in zip(*numpy.nonzero(chosen)):
+        row = max(rows_of[group], key=lambda row: logits[row, column])
+        head, tail = (candidate.mentions[i] for i in candidate.pairs[row])
+        label, score = labels[column], float(probs[group, column])
+        negated = bool(probs[group, -1] > 0.5)
+        found.relations.append(
+            RelationTuple(
+                *(head.start_char, head.end_char, head.label),
+                *(tail.start_char, tail.end_char, tail.label),
+                *(label, score, negated),
+            )
+        )
+        if concepts:
+            arguments = candidate.arguments[group]
+            found.concept_relations.append(ConceptRelationTuple(*arguments, label, score, negated))
+    found.relations.sort()
+    found.concept_relations.sort()
+    return found
