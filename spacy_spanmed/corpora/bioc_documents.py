@@ -1,0 +1,483 @@
+"""BioC documents (of the library `bioc`) to SourceDocuments and back, for BioC's XML and JSON.
+
+Text: the passages' texts joined by a space where their offsets leave a gap of 0 or 1, else by a
+line end. A passage without text has the texts of its sentences, joined likewise. BioC's offsets may
+start anywhere and have gaps, so an annotation is placed by its distance from its passage's (or
+sentence's) offset; one that hangs on the document, by the passage that holds its offset.
+
+Infons become `info`, but for those that mean something here:
+
+- "type" (of relations also "relation") is the label, of passages the name.
+- The keys in IDENTIFIER_KEYS (capitals or not) are identifiers: a string is split by
+  `pubtator.split_identifiers`, the items of a list are taken as they are. Unless the string is
+  "identifier" with "," between identifiers, it also stays in `info` word for word.
+- Relations: the pairs of keys in ARGUMENT_KEYS are two concepts; "negated": "true" is a negation.
+
+A relation with nodes is one between mentions. With more than two nodes (events), the first is the
+head of one relation to each of the others, and `info["node"]` is [number, how many]. Roles other
+than "head" and "tail" are in `info["roles"]`. Annotation ids need only be unique where relations
+use them (in a passage, say): a second "T1" of a document becomes "T1#2".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from bioc import (
+    BioCAnnotation,
+    BioCDocument,
+    BioCLocation,
+    BioCNode,
+    BioCPassage,
+    BioCRelation,
+    BioCSentence,
+)
+
+from .problems import Problems
+from .pubtator import split_identifiers
+from .source import Offsets, Passage, SourceDocument, SourceMention, SourceRelation
+
+IDENTIFIER_KEYS = frozenset(
+    {
+        "identifier", "mesh", "omim", "ncbi gene", "ncbi gene identifier", "ncbi taxonomy",
+        "ncbi species", "database_id",
+    }
+)  # fmt: skip
+# BioRED; BC5CDR; PubTator3, whose values are objects with an "identifier".
+ARGUMENT_KEYS = (("entity1", "entity2"), ("Chemical", "Disease"), ("role1", "role2"))
+ROLES = ("head", "tail")
+
+Infons = Dict[str, Any]
+
+
+class _Block(NamedTuple):
+    """A piece of text: BioC's offset, its start in the whole text, and its length."""
+
+    offset: int
+    start: int
+    length: int
+
+
+# Names of annotations (as BioC has them) and the ids of the mentions made of them.
+_Scope = Dict[str, List[str]]
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def from_bioc(document: BioCDocument, place: str, problems: Problems) -> SourceDocument:
+    """Turn a BioC document into a SourceDocument.
+
+    document (BioCDocument): The document; offsets and lengths are whole numbers, texts strings.
+    place (str): Where it was read, for messages.
+    problems (Problems): Told of relations without two arguments, or with an ambiguous one.
+    RETURNS (SourceDocument): The document, with both layers. Mentions come passage by passage.
+        `info["offset"]` of a passage is BioC's offset, if it isn't 0 for the first, else 1 (after a
+        space) or 2 more than the end of the one before; "infons" its other infons; "sentences" the
+        starts, ends and infons of its sentences.
+    RAISES (CorpusError): See `Problems`.
+    """
+    return _Reader(document, place, problems).read()
+
+
+class _Reader:
+    """Reads one document.
+
+    document (BioCDocument), place (str), problems (Problems): See `from_bioc`.
+    """
+
+    def __init__(self, document: BioCDocument, place: str, problems: Problems):
+        self._bioc, self._place, self._problems = document, place, problems
+        self._text = ""
+        self._mentions: List[SourceMention] = []
+        self._used: Dict[str, int] = {}  # times a name was used for an annotation
+        self._ids: set = set()
+
+    def read(self) -> SourceDocument:
+        whole: _Scope = {}
+        blocks: List[_Block] = []
+        passages: List[Passage] = []
+        relations: List[Tuple[BioCRelation, Sequence[_Scope]]] = []
+        end = written = 0  # where the passage before ends, in BioC's offsets; as `to_bioc` would
+        for source in self._bioc.passages:
+            text, inner = _passage_text(source)
+            separator = _separator(source.offset - end) if passages else ""
+            expected = written + {"": 0, " ": 1, "\n": 2}[separator]
+            offset = source.offset
+            if passages and _separator(offset - written) != separator:
+                offset = expected  # sentences with gaps: in the text the passage is shorter
+            self._text += separator
+            start = len(self._text)
+            self._text += text
+            end = source.offset + len(text)
+            if inner:
+                end = max(end, inner[-1].offset + inner[-1].length)
+            written = offset + len(text)
+            inner = [block._replace(start=start + block.start) for block in inner]
+            blocks += inner
+            passage = _make_passage(source, start, len(self._text), inner)
+            if offset != expected:
+                passage.info["offset"] = offset
+            passages.append(passage)
+            scope: _Scope = {}
+            scopes = [whole, scope]
+            for annotation in source.annotations:
+                self._add_mention(annotation, inner, scopes)
+            for number, sentence in enumerate(source.sentences):
+                own: _Scope = {}
+                inside = inner if source.text else inner[number : number + 1]
+                for annotation in sentence.annotations:
+                    self._add_mention(annotation, inside, [*scopes, own])
+                relations += [(relation, [*scopes, own]) for relation in sentence.relations]
+            relations += [(relation, scopes) for relation in source.relations]
+        for annotation in self._bioc.annotations:
+            self._add_mention(annotation, blocks, [whole])
+        relations += [(relation, [whole]) for relation in self._bioc.relations]
+        starts = [passage.start for passage in passages]
+        self._mentions.sort(key=lambda mention: bisect_right(starts, mention.start))
+        return SourceDocument(
+            id=self._bioc.id,
+            text=self._text,
+            mentions=self._mentions,
+            relations=[made for item in relations for made in self._make_relations(*item)],
+            # One passage of which nothing is said is only where BioC keeps the text.
+            passages=[] if passages == [Passage("", 0, len(self._text))] else passages,
+            info=dict(self._bioc.infons),
+            place=self._place,
+        )
+
+    def _add_mention(
+        self, annotation: BioCAnnotation, blocks: List[_Block], scopes: Sequence[_Scope]
+    ) -> None:
+        place = f"{self._place}, annotation {annotation.id!r}"
+        parts = [_find(blocks, where.offset, where.length) for where in annotation.locations]
+        if not parts:
+            self._problems.add(
+                "annotation without location",
+                place,
+                "it has no location. Give it one, or remove it.",
+            )
+            return
+        label, concepts, info = _read_infons(annotation.infons)
+        self._mentions.append(
+            SourceMention(
+                min(start for start, _ in parts),
+                max(end for _, end in parts),
+                label,
+                concepts,
+                parts if len(parts) > 1 else [],
+                self._name(annotation.id, scopes),
+                annotation.text,
+                info,
+                place,
+            )
+        )
+
+    def _name(self, name: str, scopes: Sequence[_Scope]) -> str:
+        if not name:
+            return ""
+        own = name
+        while own in self._ids:
+            self._used[name] = self._used.get(name, 1) + 1
+            own = f"{name}#{self._used[name]}"
+        self._ids.add(own)
+        for scope in scopes:
+            scope.setdefault(name, []).append(own)
+        return own
+
+    def _make_relations(
+        self, relation: BioCRelation, scopes: Sequence[_Scope]
+    ) -> Iterator[SourceRelation]:
+        place = f"{self._place}, relation {relation.id!r}"
+        info = dict(relation.infons)
+        name = relation.id or ""
+        negated = str(info.get("negated")).casefold() == "true"
+        if negated:
+            del info["negated"]
+        label = next(
+            (info.pop(k) for k in ("type", "relation") if isinstance(info.get(k), str)), ""
+        )
+        pair = _find_arguments(info)
+        if len(relation.nodes) >= 2 and not (pair and pair[0] == "role1"):
+            refs = [self._resolve(node.refid, scopes, place) for node in relation.nodes]
+            roles = [node.role or "" for node in relation.nodes]
+            if None in refs:
+                return
+            for i, (ref, role) in enumerate(zip(refs[1:], roles[1:]), start=1):
+                own = dict(info)
+                if (roles[0], role) != ROLES:
+                    own["roles"] = [roles[0], role]
+                if len(refs) > 2:
+                    own["node"] = [i, len(refs) - 1]
+                yield SourceRelation(refs[0], ref, label, False, negated, name, own, place)
+        elif pair:
+            head, tail = (_identifier(info[key]) for key in pair)
+            for key in pair:
+                if not isinstance(info[key], dict):
+                    del info[key]
+            yield SourceRelation(head, tail, label, True, negated, name, info, place)
+        else:
+            self._problems.add(
+                "relation without two arguments",
+                place,
+                "it has neither two nodes nor two concepts in its infons (known keys: "
+                f"{', '.join('/'.join(keys) for keys in ARGUMENT_KEYS)}). Complete or remove it.",
+            )
+
+    def _resolve(self, name: str, scopes: Sequence[_Scope], place: str) -> Optional[str]:
+        for scope in reversed(scopes):
+            ids = scope.get(name, ())
+            if len(ids) == 1:
+                return ids[0]
+            if ids:
+                self._problems.add(
+                    "ambiguous reference",
+                    place,
+                    f"{len(ids)} annotations have the id {name!r} to which it refers. Give each "
+                    f"its own.",
+                )
+                return None
+        return name  # unknown: told by the checks
+
+
+def _separator(gap: int) -> str:
+    return " " if gap in (0, 1) else "\n"
+
+
+def _passage_text(passage: BioCPassage) -> Tuple[str, List[_Block]]:
+    """RETURNS: The passage's text and its blocks, whose starts count from the passage's."""
+    if passage.text or not passage.sentences:
+        text = passage.text or ""
+        return text, [_Block(passage.offset, 0, len(text))]
+    text, blocks = "", []
+    for sentence in passage.sentences:
+        if blocks:
+            last = blocks[-1]
+            text += _separator(sentence.offset - last.offset - last.length)
+        own = sentence.text or ""
+        blocks.append(_Block(sentence.offset, len(text), len(own)))
+        text += own
+    return text, blocks
+
+
+def _make_passage(source: BioCPassage, start: int, end: int, blocks: List[_Block]) -> Passage:
+    infons = dict(source.infons)
+    name = infons.pop("type") if isinstance(infons.get("type"), str) and infons["type"] else ""
+    info: Dict[str, Any] = {}
+    if infons:
+        info["infons"] = infons
+    sentences = []
+    for number, sentence in enumerate(source.sentences):
+        block = blocks[0] if source.text else blocks[number]
+        first = block.start + sentence.offset - block.offset
+        own = {"start": first, "end": first + len(sentence.text or "")}
+        if start <= first and own["end"] <= end:
+            sentences.append({**own, "infons": sentence.infons} if sentence.infons else own)
+    if sentences:
+        info["sentences"] = sentences
+    return Passage(name, start, end, info)
+
+
+def _find(blocks: List[_Block], offset: int, length: int) -> Offsets:
+    """RETURNS (Tuple[int, int]): A location in the whole text."""
+    if len(blocks) == 1:  # not cut to it: the location of a mention may go beyond its passage
+        start = blocks[0].start + offset - blocks[0].offset
+        return start, start + length
+    start = _position(blocks, offset)
+    return start, _position(blocks, offset + length - 1) + 1 if length > 0 else start + length
+
+
+def _position(blocks: List[_Block], offset: int) -> int:
+    chosen = _Block(0, 0, 0)
+    for block in blocks:
+        if block.offset <= offset:
+            chosen = block
+            if offset < block.offset + block.length:
+                break
+    return chosen.start + offset - chosen.offset
+
+
+def _read_infons(infons: Infons) -> Tuple[str, List[str], Infons]:
+    """RETURNS: An annotation's label, its identifiers, and its other infons."""
+    info = dict(infons)
+    label = info.pop("type") if isinstance(info.get("type"), str) else ""
+    concepts = _read_identifiers(info)
+    keys = [key for key in info if key.casefold() in IDENTIFIER_KEYS]
+    if concepts and keys == ["identifier"] and info["identifier"] == _join(concepts):
+        del info["identifier"]
+    return label, concepts, info
+
+
+def _read_identifiers(infons: Infons) -> List[str]:
+    found: List[str] = []
+    for key, value in infons.items():
+        if key.casefold() not in IDENTIFIER_KEYS:
+            continue
+        if isinstance(value, str):
+            own = split_identifiers(value)
+        else:
+            values = value if isinstance(value, list) else [value]
+            own = [item for item in map(_identifier, values) if item is not None]
+        known = set(found)
+        found += [item for item in own if item not in known]
+    return found
+
+
+def _identifier(value: Any) -> Optional[str]:
+    if isinstance(value, dict):
+        value = value.get("identifier")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def _find_arguments(infons: Infons) -> Optional[Tuple[str, str]]:
+    for pair in ARGUMENT_KEYS:
+        if all(_identifier(infons.get(key)) is not None for key in pair):
+            return pair
+    return None
+
+
+# --------------------------------------------------------------------------- writing
+
+
+def to_bioc(document: SourceDocument) -> BioCDocument:
+    """Turn a SourceDocument into a BioC document.
+
+    Annotations hang on the passage in which they start, relations on the document; sentences only
+    repeat the passage's text. Reading this again gives the same document, with these limits:
+
+    - Left out: layers, and what a passage's `info` holds beside "offset", "infons", "sentences".
+    - Passages that are not the whole text but for one space or line end between them are left out:
+      the text is then one passage without infons, as it is if there are none.
+    - Mentions come passage by passage, otherwise in their order. Ids used twice are renamed.
+    - Keys of `info` that mean something here ("type", "identifier" ...; see above) are not kept.
+
+    document (SourceDocument): The document.
+    RETURNS (BioCDocument): The same for the library `bioc`.
+    """
+    result = BioCDocument()
+    result.id, result.infons = document.id, dict(document.info)
+    offsets = _passage_offsets(document)
+    if offsets is None:
+        passages, offsets = [Passage("", 0, len(document.text))], [0]
+    else:
+        passages = document.passages
+    for passage, offset in zip(passages, offsets):
+        result.add_passage(_write_passage(passage, offset, document.text))
+    starts = [passage.start for passage in passages]
+    for mention in document.mentions:
+        number = max(0, bisect_right(starts, mention.start) - 1)
+        shift = offsets[number] - starts[number]
+        result.passages[number].add_annotation(_write_mention(mention, shift, document.text))
+    for group in _group(document.relations):
+        result.add_relation(_write_relation(group))
+    return result
+
+
+def _passage_offsets(document: SourceDocument) -> Optional[List[int]]:
+    """RETURNS (Optional[List[int]]): Offsets of the passages; None if they aren't the text."""
+    offsets: List[int] = []
+    end, position = 0, 0
+    for passage in document.passages:
+        between = document.text[position : passage.start]
+        expected = end + (1 if between == " " else 2) if offsets else 0
+        offset = passage.info.get("offset", expected)
+        if not isinstance(offset, int) or not position <= passage.start <= passage.end:
+            return None
+        if between != (_separator(offset - end) if offsets else ""):
+            return None
+        offsets.append(offset)
+        end, position = offset + passage.end - passage.start, passage.end
+    return offsets if offsets and position == len(document.text) else None
+
+
+def _write_passage(passage: Passage, offset: int, text: str) -> BioCPassage:
+    result = BioCPassage.of_text(text[passage.start : passage.end], offset)
+    infons = passage.info.get("infons")
+    result.infons = dict(infons) if isinstance(infons, dict) else {}
+    if passage.name:
+        result.infons["type"] = passage.name
+    sentences = passage.info.get("sentences")
+    for item in sentences if isinstance(sentences, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("start"), int) and "end" in item:
+            own = text[item["start"] : item["end"]]
+            sentence = BioCSentence.of_text(own, offset + item["start"] - passage.start)
+            sentence.infons = dict(item.get("infons", {}))
+            result.add_sentence(sentence)
+    return result
+
+
+def _write_mention(mention: SourceMention, shift: int, text: str) -> BioCAnnotation:
+    result = BioCAnnotation()
+    result.id, result.infons = mention.id, dict(mention.info)
+    if mention.label or "type" not in mention.info:
+        result.infons["type"] = mention.label
+    if _read_identifiers(mention.info) != mention.concepts:
+        for key in mention.info:
+            if key.casefold() in IDENTIFIER_KEYS:
+                del result.infons[key]
+        if mention.concepts:
+            result.infons["identifier"] = _join(mention.concepts)
+    parts = mention.fragments or [(mention.start, mention.end)]
+    for start, end in parts:
+        result.add_location(BioCLocation(start + shift, end - start))
+    result.text = " ".join(text[max(0, start) : max(0, end)] for start, end in parts)
+    return result
+
+
+def _join(concepts: List[str]) -> Any:
+    """RETURNS: The identifiers as one string; as a list if it wouldn't be split as they are."""
+    text = ",".join(concepts)
+    return text if split_identifiers(text) == concepts else concepts
+
+
+def _group(relations: List[SourceRelation]) -> Iterator[List[SourceRelation]]:
+    """Bring together the relations of which `from_bioc` made several."""
+    i = 0
+    while i < len(relations):
+        node = relations[i].info.get("node")
+        size = node[1] if isinstance(node, list) and len(node) == 2 else 0
+        group = relations[i : i + size] if isinstance(size, int) and size > 1 else []
+        same = {_shared(relation) for relation in group}
+        numbers = [relation.info.get("node") for relation in group]
+        if numbers != [[k, size] for k in range(1, size + 1)] or len(same) != 1 or not size:
+            group = relations[i : i + 1]
+        yield group
+        i += len(group)
+
+
+def _shared(relation: SourceRelation) -> Tuple:
+    rest = {key: value for key, value in relation.info.items() if key not in ("roles", "node")}
+    return (
+        relation.id, relation.head, relation.label, relation.negated, relation.concepts,
+        _roles(relation)[0], repr(rest),
+    )  # fmt: skip
+
+
+def _roles(relation: SourceRelation) -> Sequence[str]:
+    roles = relation.info.get("roles")
+    whole = isinstance(roles, list) and len(roles) == 2
+    return roles if whole and all(isinstance(role, str) for role in roles) else ROLES
+
+
+def _write_relation(group: List[SourceRelation]) -> BioCRelation:
+    first = group[0]
+    result = BioCRelation()
+    result.id, result.infons = first.id, dict(first.info)
+    if first.label or "type" not in first.info:
+        result.infons["type"] = first.label
+    if first.negated:
+        result.infons["negated"] = "true"
+    if first.concepts:
+        result.infons.update(zip(ARGUMENT_KEYS[0], (first.head, first.tail)))
+        return result
+    if _roles(first) is not ROLES:
+        del result.infons["roles"]
+    if len(group) > 1:
+        del result.infons["node"]
+    result.add_node(BioCNode(first.head, _roles(first)[0]))
+    for relation in group:
+        result.add_node(BioCNode(relation.tail, _roles(relation)[1]))
+    return result
