@@ -119,7 +119,7 @@ def group_mentions(doc: Doc, ids: Dict[Mention, str]) -> Dict[str, Concept]:
     groups: Dict[str, List[Mention]] = {}
     if any(ids.values()):
         for mention in sorted(ids):
-            for name in split_ids(ids[mention]):
+            for name in dict.fromkeys(split_ids(ids[mention])):
                 groups.setdefault(name, []).append(mention)
     else:
         long_forms = get_long_forms(doc)

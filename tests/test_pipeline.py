@@ -209,7 +209,8 @@ def test_whitespace_entity_has_no_relations(trained):
     doc = trained.make_doc("p53  \n\n binds")
     doc.set_ents([doc.char_span(0, 3, label="GENE"), doc[1:2]])
     pipe = trained.get_pipe("relation_extractor")
-    found = pipe._find_pairs(doc, [(0, 3, "GENE"), (3, 5, "GENE"), (8, 13, "GENE")])
+    mentions = [(0, 3, "GENE"), (3, 5, "GENE"), (8, 13, "GENE")]
+    found = pipe._find_pairs(doc, {mention: () for mention in mentions})
     assert [m.start_char for m in found.mentions] == [0, 8]
 
 

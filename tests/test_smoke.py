@@ -93,6 +93,46 @@ def test_spacy_evaluate_agrees_with_ours(smoke):
             assert figures == pytest.approx(ours[key][label], abs=1e-9)
 
 
+def write_pubtator(path, first, count):
+    """Hand-made abstracts in which a drug causes one thing and not another."""
+    blocks = []
+    for i in range(first, first + count):
+        title, text = f"Drug{i} and pain.", f"We saw that drug{i} leads to fever{i}, not to pain."
+        whole = f"{title} {text}"
+        lines = [f"{i}|t|{title}", f"{i}|a|{text}"]
+        for name, label, concept in (
+            (f"Drug{i}", "Chemical", f"C{i}"),
+            ("pain", "Disease", "D0"),
+            (f"drug{i}", "Chemical", f"C{i}"),
+            (f"fever{i}", "Disease", f"D{i}"),
+        ):
+            start = whole.index(name)
+            lines.append(f"{i}\t{start}\t{start + len(name)}\t{name}\t{label}\t{concept}")
+        blocks.append("\n".join([*lines, f"{i}\tCID\tC{i}\tD{i}"]) + "\n\n")
+    path.write_text("".join(blocks), encoding="utf8")
+
+
+def test_custom_corpus(smoke):
+    folder, _ = smoke
+    files = {"train": (10, 12), "dev": (30, 4), "test": (40, 4)}
+    command = [sys.executable, "-m", "spacy", "project", "run", "custom", "."]
+    for name, span in files.items():
+        write_pubtator(folder / f"{name}.pubtator", *span)
+        command += [f"--vars.{name}", f"{name}.pubtator"]
+    command += ["--vars.concepts", "true", "--vars.encoder", "training/encoder"]
+    command += ["--vars.document_steps", "2", "--vars.document_eval_frequency", "2"]
+    run(command, folder)
+    scores = json.loads((folder / "metrics" / "custom.json").read_text())
+    assert scores["ents_docs"] == scores["rel_docs"] == 4
+    assert scores["rel_gold_per_type"]["CID"]["support"] == 4
+    output = run(command, folder)
+    assert output.count("nothing changed") == 3  # all but the conversion
+    write_pubtator(folder / "test.pubtator", 50, 5)
+    run(command, folder)
+    scores = json.loads((folder / "metrics" / "custom.json").read_text())
+    assert scores["rel_docs"] == 5
+
+
 def test_running_again_does_nothing(smoke):
     folder, seconds = smoke
     started = time.perf_counter()

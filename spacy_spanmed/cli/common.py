@@ -1,9 +1,10 @@
 """What the commands on corpora share: options, progress, tables, and errors in one line."""
 
+import warnings
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional
+from typing import Any, Callable, Iterable, Iterator, Optional, Union
 
 import typer
 from rich.console import Console
@@ -39,17 +40,26 @@ def fail(message: str) -> None:
 
 @contextmanager
 def errors_in_one_line(output: Optional[Path] = None) -> Iterator[None]:
-    """Turn what a user can put right into one line on standard error, and exit code 1.
+    """Turn what a user can put right into one line on standard error, and exit code 1. Warnings
+    become a line each.
 
     output (Optional[Path]): What is written meanwhile, for errors that name no file.
     """
+
+    def show(message: Union[Warning, str], *args: Any, **kwargs: Any) -> None:
+        typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
+
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
     except CorpusError as error:
         fail(str(error))
     except OSError as error:
         place = error.filename or output or "Files"
         remedy = "Check the path and its permissions."
+        if isinstance(error, (FileExistsError, NotADirectoryError)):
+            remedy = "Check the path, or choose another output."
         if error.errno == ENOSPC:
             remedy = "Free some space, or write to another disk."
         fail(f"{place}: {error.strerror or error}. {remedy}")

@@ -7,16 +7,16 @@ import spacy
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from typing_extensions import Annotated
 
 from spacy_spanmed.corpora.build import load_nero, to_json, write_corpus
-from spacy_spanmed.corpora.errors import CorpusError
 from spacy_spanmed.corpora.labels import write_labels
 from spacy_spanmed.corpora.nero_rows import find_nero_file
 from spacy_spanmed.corpora.report import make_report, tables, to_markdown
 from spacy_spanmed.files import write_atomically
 from spacy_spanmed.tokenizer import create_tokenizer
+
+from .common import errors_in_one_line, print_tables
 
 app = typer.Typer(help="Build a corpus of gold Docs.", no_args_is_help=True)
 
@@ -51,17 +51,8 @@ def nero(
 
     Example: spanmed corpus nero --output corpus --limit 500
     """
-    try:
+    with errors_in_one_line(output):
         _build_nero(output, limit or None, seed, tsv)
-    except CorpusError as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"{error.filename or output}: {error.strerror}. Choose another folder with --output.")
-
-
-def _fail(message: str) -> None:
-    typer.echo(f"Error: {message}", err=True)
-    raise typer.Exit(1)
 
 
 def _build_nero(output: Path, limit: Optional[int], seed: int, tsv: Optional[Path]) -> None:
@@ -85,11 +76,5 @@ def _build_nero(output: Path, limit: Optional[int], seed: int, tsv: Optional[Pat
     report = make_report(loaded, docs, seed)
     write_atomically(output / "report.json", to_json(report))
     write_atomically(output / "report.md", to_markdown(report).encode("utf-8"))
-    for item in tables(report):
-        table = Table(title=item.title, title_justify="left")
-        for i, name in enumerate(item.header):
-            table.add_column(name, justify="right" if i else "left", overflow="fold")
-        for row in item.rows:
-            table.add_row(*(f"{x:,}" if isinstance(x, int) else str(x) for x in row))
-        console.print(table)
+    print_tables(console, tables(report))
     console.print(f"Wrote the corpus to {output}")

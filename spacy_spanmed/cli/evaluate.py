@@ -24,8 +24,8 @@ from thinc.api import fix_random_seed
 
 from ..doc import get_layers
 from ..files import write_json
-from ..reporting import print_scores
 from ..relation_scoring import gold_label_counts
+from ..reporting import print_scores
 
 
 def evaluate(

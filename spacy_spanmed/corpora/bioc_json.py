@@ -12,7 +12,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional
 import ijson
 from bioc import biocjson
 
-from .bioc_documents import from_bioc, to_bioc
+from .bioc_documents import from_bioc
+from .bioc_writer import to_bioc
 from .errors import CorpusError
 from .problems import Problems
 from .source import SourceDocument
@@ -219,7 +220,7 @@ def _number(source: Dict[str, Any], key: str, what: str) -> int:
 def write(documents: Iterable[SourceDocument], path: Path) -> None:
     """Write a BioC JSON collection, piece by piece.
 
-    See `bioc_documents.to_bioc` for what is left out; whole numbers in `info` that don't fit into
+    See `bioc_writer.to_bioc` for what is left out; whole numbers in `info` that don't fit into
     64 bits can't be read again.
 
     documents (Iterable[SourceDocument]): The documents.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterable, Iterator, Union
 
@@ -13,6 +12,8 @@ from spacy.training import Corpus, Example
 from spacy.training.corpus import FILE_TYPE
 from spacy.util import registry
 from spacy.vocab import Vocab
+
+from .shards import looked_up
 
 
 @registry.readers("spanmed.Corpus.v1")
@@ -49,7 +50,7 @@ class GoldCorpus(Corpus):
             if Path(loc).suffix != FILE_TYPE:
                 continue
             doc_bin = DocBin().from_disk(loc)
-            with _decoders_looked_up_once():
+            with looked_up(srsly.msgpack_decoders, srsly.msgpack_decoders.get_all()):
                 docs = list(doc_bin.get_docs(vocab))
             for doc in docs:
                 if len(doc):
@@ -57,15 +58,3 @@ class GoldCorpus(Corpus):
                     count += 1
                     if self.limit >= 1 and count >= self.limit:
                         return
-
-
-@contextmanager
-def _decoders_looked_up_once() -> Iterator[None]:
-    """Answer srsly's question for its msgpack decoders from memory while in this context."""
-    registry = srsly.msgpack_decoders
-    decoders = registry.get_all()
-    registry.get_all = lambda: decoders  # on the instance: the class's method comes back below
-    try:
-        yield
-    finally:
-        del registry.get_all

@@ -22,7 +22,6 @@ from spacy.vocab import Vocab
 from ..files import write_atomically
 from .build import DOC_ATTRIBUTES
 from .errors import CorpusError
-from .source_docs import SOURCE_KEY
 
 SOURCE_ATTRIBUTES = [*DOC_ATTRIBUTES, "ENT_KB_ID"]
 SHARD_SIZE = 5000  # documents
@@ -68,7 +67,7 @@ class ShardWriter:
         written."""
         if len(self._bin) == self.shard_size:
             self._write_shard()
-        with _looked_up(srsly.msgpack_encoders, self._encoders):
+        with looked_up(srsly.msgpack_encoders, self._encoders):
             self._bin.add(doc)
         self.count += 1
 
@@ -128,13 +127,10 @@ def read_docs(path: Path, vocab: Optional[Vocab] = None) -> Iterator[Doc]:
             docs: Any = DocBin().from_bytes(data).get_docs(vocab or Vocab())
             del data
             while True:
-                with _looked_up(srsly.msgpack_decoders, decoders):
+                with looked_up(srsly.msgpack_decoders, decoders):
                     chunk = list(islice(docs, _CHUNK))
                 if not chunk:
                     break
-                for doc in chunk:  # DocBin gives tuples; what a source said were lists
-                    if SOURCE_KEY in doc.user_data:
-                        doc.user_data[SOURCE_KEY] = _to_lists(doc.user_data[SOURCE_KEY])
                 yield from chunk
         except Exception as error:  # zlib, msgpack and spaCy each raise their own
             raise CorpusError(
@@ -143,14 +139,8 @@ def read_docs(path: Path, vocab: Optional[Vocab] = None) -> Iterator[Doc]:
             ) from error
 
 
-def _to_lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _to_lists(item) for key, item in value.items()}
-    return [_to_lists(item) for item in value] if isinstance(value, (tuple, list)) else value
-
-
 @contextmanager
-def _looked_up(registry: Any, functions: Dict[str, Any]) -> Iterator[None]:
+def looked_up(registry: Any, functions: Dict[str, Any]) -> Iterator[None]:
     """Have srsly take its encoders or decoders from memory. It asks the registry for each message,
     three a Doc, and that searches all entry points: slower than everything else together."""
     if "get_all" in vars(registry):

@@ -64,7 +64,8 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
             key = (*key, relation.label)
             tuples.append(RelationTuple(*key, negated=relation.negated))
         extra = {"id": relation.id, "info": relation.info}
-        relation_extras.append([list(key), {k: value for k, value in extra.items() if value}])
+        key = [*key, relation.negated]
+        relation_extras.append([key, {name: value for name, value in extra.items() if value}])
     between_concepts = bool(concept_tuples) or (not tuples and any(mentions.values()))
     related = RELATIONS in document.layers
     doc = make_gold_doc(
@@ -101,7 +102,7 @@ def make_source_document(doc: Doc) -> SourceDocument:
         `doc.ents`, so that nested candidates aren't exported.
     RETURNS (SourceDocument): Mentions that have no id get one ("T1") if a relation needs it.
     """
-    source = doc.user_data.get(SOURCE_KEY, {})
+    source = _to_lists(doc.user_data.get(SOURCE_KEY, {}))
     layers = get_layers(doc)
     document = SourceDocument(
         id=str(doc.user_data.get(META_KEY, {}).get("id", "")),
@@ -128,6 +129,13 @@ def make_source_document(doc: Doc) -> SourceDocument:
         )
     _add_relations(doc, document, source)
     return document
+
+
+def _to_lists(value: Any) -> Any:
+    """What a source said were lists; DocBin and bytes give tuples."""
+    if isinstance(value, dict):
+        return {key: _to_lists(item) for key, item in value.items()}
+    return [_to_lists(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
 def _collect_mentions(doc: Doc, is_source: bool) -> Dict[Mention, List[str]]:
@@ -161,7 +169,7 @@ def _add_relations(doc: Doc, document: SourceDocument, source: Dict[str, Any]) -
     concept_tuples = get_concept_relation_tuples(doc)
     for item in concept_tuples:
         add(
-            tuple(item[:3]),
+            (*item[:3], item.negated),
             SourceRelation(*item[:3], concepts=True, negated=item.negated),
         )
     # A predicted Doc holds each concept relation also between its best pair of mentions.
@@ -170,7 +178,8 @@ def _add_relations(doc: Doc, document: SourceDocument, source: Dict[str, Any]) -
         ids = _name_mentions(document)
         for item in mention_tuples:
             head, tail = (ids[mention] for mention in (item[:3], item[3:6]))
-            add(tuple(item[:7]), SourceRelation(head, tail, item.label, negated=item.negated))
+            key = (*item[:7], item.negated)
+            add(key, SourceRelation(head, tail, item.label, negated=item.negated))
     document.relations = [relation for _, relation in sorted(relations, key=lambda pair: pair[0])]
 
 

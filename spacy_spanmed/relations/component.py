@@ -34,7 +34,7 @@ from .candidates import (
     get_training_mentions,
 )
 from .gold import collect_labels, get_gold_relations, get_pair_types
-from .pooling import Found, decode, join_groups, pool, unpool
+from .pooling import Found, decode, join_groups, pool, sigmoid, unpool
 
 Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
 
@@ -345,7 +345,7 @@ class RelationExtractor(LabelledPipe):
                     gold[row, -1] = float(negated)
                     weights[row, -1] = 1.0
         weights /= max(float((gold[:, :-1].sum(axis=1) > 0).sum()), 1.0)
-        probs = 1 / (1 + numpy.exp(-logits))
+        probs = sigmoid(logits)
         log_loss = numpy.logaddexp(0, logits) - gold * logits
         loss = float((log_loss * weights).sum())
         d_rows = unpool((probs - gold) * weights, rows, logits, groups)

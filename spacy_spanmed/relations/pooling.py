@@ -29,6 +29,11 @@ def pool(logits: numpy.ndarray, groups: numpy.ndarray, n_groups: int) -> numpy.n
     return highest + numpy.log(total)
 
 
+def sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): Probabilities; without overflow, however small they are."""
+    return 0.5 * (1 + numpy.tanh(0.5 * logits))
+
+
 def unpool(
     d_pooled: numpy.ndarray, logits: numpy.ndarray, pooled: numpy.ndarray, groups: numpy.ndarray
 ) -> numpy.ndarray:
@@ -80,7 +85,7 @@ def decode(
         return Found([], [])
     groups = numpy.array(candidate.groups, dtype="int64")
     pooled = pool(logits, groups, len(candidate.arguments))
-    probs = 1 / (1 + numpy.exp(-pooled))
+    probs = sigmoid(pooled)
     chosen = probs[:, :-1] > threshold
     if not multi_label:
         best = probs[:, :-1].argmax(axis=1)

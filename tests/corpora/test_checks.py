@@ -60,7 +60,10 @@ def test_a_good_document_passes_unchanged():
         (SourceMention(3, 3, "GENE", place="f:2"), "nothing but white space"),
         (SourceMention(26, 28, "GENE", place="f:2"), "nothing but white space"),
         (mention("COX-1", ""), "no label"),
-        (SourceMention(0, 7, "A", fragments=[(0, 3), (5, 6)], place="f:2"), "fragments from 0 to 6"),
+        (
+            SourceMention(0, 7, "A", fragments=[(0, 3), (5, 6)], place="f:2"),
+            "fragments from 0 to 6",
+        ),
         (SourceMention(0, 7, "A", fragments=[(0, 3), (5, 99)], place="f:2"), "outside the text"),
     ],
 )

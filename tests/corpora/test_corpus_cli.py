@@ -108,4 +108,4 @@ def test_unknown_class(tmp_path):
 
 def test_output_that_is_a_file(tsv, tmp_path):
     (tmp_path / "x").write_text("")
-    fails(["nero", "--tsv", str(tsv), "--output", str(tmp_path / "x")], "--output")
+    fails(["nero", "--tsv", str(tsv), "--output", str(tmp_path / "x")], "another output")

@@ -51,4 +51,5 @@ def test_labels(tmp_path):
     assert relations == {
         "labels": ["BINDS", "INHIBITS"],
         "entity_labels": ["CELL", "CHEM", "GENE", "ORGAN"],
+        "pair_types": [["CHEM", "GENE"], ["GENE", "GENE"]],
     }
