@@ -21,6 +21,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 model: $(VENV)/.installed
+	@# Killed outright, a run leaves its step at work: two of them would write to the same files
+	@if pgrep -f "$(CURDIR)/[.]venv/bin/python -m spac[y]" > /dev/null 2>&1; then \
+		echo "A step of an earlier run is still at work here. Wait for it, or stop it:"; \
+		pgrep -af "$(CURDIR)/[.]venv/bin/python -m spac[y]" | cut -c1-150; exit 1; fi
 	@find spacy_spanmed -name __pycache__ -prune -exec rm -rf {} +
 	$(RUN) python -m spacy project run all
 

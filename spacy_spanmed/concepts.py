@@ -22,6 +22,7 @@ ID_SEPARATOR = ","
 # What keeps an id readable in `kb_id_`: all but the separator and the escape itself
 _KEEP = "".join(chr(i) for i in range(33, 127) if chr(i) not in ",%")
 TEXT_PREFIX = "text:"
+NO_ID = "NIL"  # what spaCy's entity linker writes where it finds nothing
 
 
 class Concept(NamedTuple):
@@ -67,8 +68,9 @@ def join_ids(ids: Iterable[str]) -> str:
 
 
 def split_ids(kb_id: str) -> List[str]:
-    """RETURNS (List[str]): The identifiers that `join_ids` joined; empty for an empty string."""
-    return [unquote(item) for item in kb_id.split(ID_SEPARATOR) if item]
+    """RETURNS (List[str]): The identifiers that `join_ids` joined; empty for an empty string and
+    for "NIL"."""
+    return [unquote(item) for item in kb_id.split(ID_SEPARATOR) if item and item != NO_ID]
 
 
 def normalize(text: str) -> str:
@@ -82,10 +84,9 @@ def normalize(text: str) -> str:
 def get_long_forms(doc: Doc) -> Dict[str, str]:
     """RETURNS (Dict[str, str]): For each abbreviation in the Doc its long form; empty if no
     abbreviation detector ran."""
-    if not Doc.has_extension("abbreviations"):
-        return {}
     forms: Dict[str, str] = {}
-    for item in doc._.abbreviations or ():
+    # Not through `doc._`: that knows the extension only where scispaCy was imported
+    for item in doc.user_data.get(("._.", "abbreviations", None, None)) or ():
         if isinstance(item, dict):
             short, long = item["short_text"], item["long_text"]
         else:  # scispaCy's own form: the short form as a Span
@@ -117,27 +118,29 @@ def group_mentions(doc: Doc, ids: Dict[Mention, str]) -> Dict[str, Concept]:
     RETURNS (Dict[str, Concept]): See `get_concepts`.
     """
     groups: Dict[str, List[Mention]] = {}
-    if any(ids.values()):
-        for mention in sorted(ids):
-            for name in dict.fromkeys(split_ids(ids[mention])):
-                groups.setdefault(name, []).append(mention)
-    else:
-        long_forms = get_long_forms(doc)
-        for mention in sorted(ids):
-            groups.setdefault(text_id(doc, mention, long_forms), []).append(mention)
+    names = {mention: split_ids(kb_id) for mention, kb_id in ids.items()}
+    if not any(names.values()):
+        names = {mention: [name] for mention, name in make_text_ids(doc, ids).items()}
+    for mention in sorted(names):
+        for name in dict.fromkeys(names[mention]):
+            groups.setdefault(name, []).append(mention)
     return {
         name: Concept(name, Counter(m[2] for m in mentions).most_common(1)[0][0], mentions)
         for name, mentions in groups.items()
     }
 
 
-def text_id(doc: Doc, mention: Mention, long_forms: Dict[str, str]) -> str:
-    """RETURNS (str): The id of a mention's concept where there are no identifiers.
-
-    long_forms (Dict[str, str]): See `get_long_forms`."""
-    start, end, label = mention
-    text = doc.text[start:end]
-    return f"{TEXT_PREFIX}{label}:{normalize(long_forms.get(text, text))}"
+def make_text_ids(doc: Doc, mentions: Iterable[Mention]) -> Dict[Mention, str]:
+    """RETURNS (Dict[Mention, str]): The ids of mentions' concepts where there are no identifiers.
+    What separates identifiers in one format or another is percent-encoded in them."""
+    text, long_forms = doc.text, get_long_forms(doc)
+    found = {}
+    for start, end, label in mentions:
+        string = text[start:end]
+        name = f"{label}:{normalize(long_forms.get(string, string))}"
+        safe = re.sub(r"[,;|%\s]", lambda m: m[0] if m[0] == " " else quote(m[0]), name)
+        found[(start, end, label)] = f"{TEXT_PREFIX}{safe}"
+    return found
 
 
 def _get_concept_relations(doc: Doc) -> List[ConceptRelation]:

@@ -1,7 +1,7 @@
 """Scores of relations: between mentions, or between the concepts of a document.
 
-The gold annotation decides which. Between mentions a relation matches if the offsets of both
-arguments and the label do. Between concepts there are two ways to compare:
+If either annotation relates concepts, both are taken so. Between mentions a relation matches if the
+offsets of both arguments and the label do. Between concepts there are two ways to compare:
 
 - *by id*, for predictions made on gold entities: both ids and the label must be equal. This is how
   the BC5CDR evaluation (Wei et al. 2016, doi 10.1093/database/baw032) compares chemical-induced
@@ -34,6 +34,8 @@ from .doc import (
     get_relation_tuples,
     has_concept_relations,
 )
+from .relations.candidates import get_gold_concepts
+from .relations.gold import get_gold_relations
 from .scoring import Counts, PerLabel, Scores, check_texts
 
 Key = Tuple[Any, Any, str]  # head, tail (offsets or id), label
@@ -89,13 +91,16 @@ def score_relations(
         if RELATIONS not in get_layers(reference):
             continue
         docs += 1
-        if has_concept_relations(reference):
-            gold, predicted = _compare_concepts(reference, predicted_doc, directed, by_id)
+        if has_concept_relations(reference) or has_concept_relations(predicted_doc):
+            gold, predicted, predicted_pairs = _compare_concepts(
+                reference, predicted_doc, directed, by_id
+            )
         else:
             gold = _by_key(get_relation_tuples(reference), directed)
             predicted = _by_key(get_relation_tuples(predicted_doc), directed)
+            predicted_pairs = {key[:2] for key in predicted}
         per_label.add(set(gold), set(predicted), lambda key: key[-1])
-        pairs.add({key[:2] for key in gold}, {key[:2] for key in predicted})
+        pairs.add({key[:2] for key in gold}, predicted_pairs)
         negated.add(
             {(key, item.negated) for key, item in gold.items()},
             {(key, item.negated) for key, item in predicted.items()},
@@ -146,42 +151,52 @@ def _by_key(tuples: Iterable[RelationTuple], directed: bool) -> Dict[Key, Item]:
 
 def _compare_concepts(
     reference: Doc, predicted: Doc, directed: bool, by_id: bool
-) -> Tuple[Dict[Key, Item], Dict[Key, Item]]:
-    """RETURNS (Tuple): Gold and predicted relations; a predicted one that matches a gold one has
-    its key."""
-    gold_concepts = get_concepts(reference)
-    gold = _concept_items(get_concept_relation_tuples(reference), gold_concepts, directed)
-    if by_id:
+) -> Tuple[Dict[Key, Item], Dict[Key, Item], Set[Any]]:
+    """RETURNS (Tuple): Gold and predicted relations, and the predicted pairs whatever the label;
+    what matches gold has the key of gold."""
+    owners = get_gold_concepts(reference)
+    gold_concepts: Dict[str, Concept] = {}
+    for mention, names in owners.items():
+        for name in names:
+            concept = gold_concepts.setdefault(name, Concept(name, mention[2], []))
+            concept.mentions.append(mention)
+    if has_concept_relations(reference):
+        gold_concepts = get_concepts(reference)
+    # Relations between mentions are compared as relations between their concepts
+    relations = get_gold_relations(reference, concepts=True, directed=True)
+    gold = _concept_items(
+        (ConceptRelationTuple(*pair, label, 1.0, negated) for pair, label, negated in relations),
+        gold_concepts,
+        directed,
+    )
+    if by_id and has_concept_relations(predicted):
         tuples = get_concept_relation_tuples(predicted)
-        return gold, _concept_items(tuples, gold_concepts, directed)
+        result = _concept_items(tuples, gold_concepts, directed)
+        return gold, result, {key[:2] for key in result}
+    gold_pairs = {key[:2] for key in gold}
     tuples, concepts = _predicted_relations(predicted)
-    owners: Dict[Any, Set[str]] = {}
-    for concept in gold_concepts.values():
-        for mention in concept.mentions:
-            owners.setdefault(mention, set()).add(concept.id)
-    result: Dict[Key, Item] = {}
+    result, pairs = {}, set()
     for key, item in _concept_items(tuples, concepts, directed).items():
         heads, tails = (
             {owner for mention in concepts[name].mentions for owner in owners.get(mention, ())}
             for name in key[:2]
         )
-        matches = {
-            known
-            for head in heads
-            for tail in tails
-            for known in _keys(head, tail, key[-1], directed)
-            if known in gold
+        possible = {
+            pair for head in heads for tail in tails for pair in _orders(head, tail, directed)
         }
         # Not a gold id, or an unmatched prediction could look like another relation
-        for known in matches or {(("predicted", key[0]), ("predicted", key[1]), key[-1])}:
-            result.setdefault(
-                known, gold[known]._replace(negated=item.negated) if matches else item
-            )
-    return gold, result
+        own = (("predicted", key[0]), ("predicted", key[1]))
+        pairs |= (possible & gold_pairs) or {own}
+        matches = [(*pair, key[-1]) for pair in possible if (*pair, key[-1]) in gold]
+        for known in matches:
+            result.setdefault(known, gold[known]._replace(negated=item.negated))
+        if not matches:
+            result[(*own, key[-1])] = item
+    return gold, result, pairs
 
 
-def _keys(head: str, tail: str, label: str, directed: bool) -> Iterable[Key]:
-    return [(head, tail, label)] if directed else [(head, tail, label), (tail, head, label)]
+def _orders(head: str, tail: str, directed: bool) -> Iterable[Tuple[str, str]]:
+    return [(head, tail)] if directed else [(head, tail), (tail, head)]
 
 
 def _concept_items(

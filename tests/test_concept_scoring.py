@@ -102,6 +102,29 @@ def test_relations_between_mentions_are_judged_as_concepts_of_one():
     assert counts(score_relations([Example(doc, gold(("C1", "D1", "CID")))])) == (1, 1, 0)
 
 
+def test_end_to_end_pairs_whatever_the_label():
+    scores = score_relations([Example(predict([A, B], [(A, B)]), gold(("C1", "D1", "X")))])
+    assert (scores["rel_micro_f"], scores["rel_pair_f"]) == (0.0, 1.0)
+    doc = predict([A, D], [(A, D)])
+    assert score_relations([Example(doc, gold(("C1", "D1", "CID")))])["rel_pair_f"] == 0.0
+
+
+def test_gold_between_mentions_is_compared_as_concepts():
+    """Two mentions of one string on each side: one relation between concepts, found once."""
+    text = "ab cd. ab cd."
+    a1, c1, a2, c2 = (0, 2, "X"), (3, 5, "Y"), (7, 9, "X"), (10, 12, "Y")
+    reference = make_gold_doc(
+        NLP.tokenizer, text, [a1, c1, a2, c2], [(*a1, *c1, "R"), (*a2, *c2, "R")],
+        layers=["entities", "relations"],
+    )  # fmt: skip
+    doc = NLP.make_doc(text)
+    doc.set_ents([doc.char_span(s, e, label=label) for s, e, label in (a1, c1, a2, c2)])
+    set_relation_tuples(doc, [(*a1, *c2, "R")])  # the best pair of the concepts
+    set_concept_relation_tuples(doc, [("text:X:ab", "text:Y:cd", "R")])
+    for by_id in (False, True):
+        assert counts(score_relations([Example(doc, reference)], by_id=by_id)) == (1, 0, 0)
+
+
 def test_gold_relation_without_mentions_is_missed():
     doc = predict([A, B], [(A, B)])
     scores = score_relations([Example(doc, gold(("C1", "D1", "CID"), ("C1", "D7", "CID")))])

@@ -4,7 +4,7 @@ import pytest
 import spacy
 from hypothesis import given
 from hypothesis import strategies as st
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import DocBin, Span
 
 from spacy_spanmed.concepts import get_concepts, join_ids, normalize, split_ids
 from spacy_spanmed.corpora.alignment import make_gold_doc
@@ -59,9 +59,8 @@ def test_mentions_with_an_id_in_common_are_one_concept():
 def test_without_ids_strings_and_abbreviations_decide():
     doc = make_gold_doc(NLP.tokenizer, TEXT, MENTIONS, layers=LAYERS)
     assert len(get_concepts(doc)) == 3
-    if not Doc.has_extension("abbreviations"):
-        Doc.set_extension("abbreviations", default=[])
-    doc._.abbreviations = [{"short_text": "ITD", "long_text": "Iodide transport defect"}]
+    forms = [{"short_text": "ITD", "long_text": "Iodide transport defect"}]
+    doc.user_data[("._.", "abbreviations", None, None)] = forms  # `doc._.abbreviations`
     assert [item.mentions for item in get_concepts(doc).values()] == [
         [DEFECT, ITD, ITD2],
         [GOITRES, GOITRE],
@@ -79,6 +78,19 @@ def test_normalized_alike(one, other):
 @pytest.mark.parametrize("text", ["sepsis", "virus", "AIDS", "gas", "''", "s"])
 def test_never_empty_and_never_another_word(text):
     assert normalize(text) and normalize(normalize(text)) == normalize(text)
+
+
+def test_what_an_entity_linker_left_open_is_no_concept():
+    doc = NLP("Aspirin eases pain")
+    doc.set_ents([Span(doc, 0, 1, "C", kb_id="NIL"), Span(doc, 2, 3, "D", kb_id="NIL")])
+    assert list(get_concepts(doc)) == ["text:C:aspirin", "text:D:pain"]
+
+
+def test_separators_in_strings_are_encoded():
+    doc = NLP("1,25|D3 helps")
+    doc.set_ents([doc.char_span(0, 7, label="C", alignment_mode="expand")])
+    (name,) = get_concepts(doc)
+    assert "," not in name and "|" not in name
 
 
 def test_relations_of_concepts_survive_storage():

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import replace
-from typing import Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from srsly.msgpack import packb
 
@@ -200,15 +200,16 @@ def _check_relations(
     facts: Counter,
 ) -> List[SourceRelation]:
     concepts = {name for mention in mentions for name in mention.concepts}
-    kept: Dict[Tuple[bool, str, str, str, bool], SourceRelation] = {}
+    kept: Dict[Tuple[bool, str, str, str, bool, Any], SourceRelation] = {}
     for source in document.relations:
         relation = _check_relation(source, document, concepts, names, problems)
         if relation is None:
             facts[f"{RELATIONS} {UNUSABLE}"] += 1
             continue
         r = relation
-        # One that is denied and one that is stated are not the same.
-        if kept.setdefault((r.concepts, r.head, r.tail, r.label, r.negated), r) is not r:
+        # One that is denied and one that is stated are not the same, nor are parts of two events.
+        key = (r.concepts, r.head, r.tail, r.label, r.negated, r.info.get("event"))
+        if kept.setdefault(key, r) is not r:
             facts[f"{RELATIONS} {MERGED}"] += 1
             continue
         facts[f"{RELATIONS} {KEPT}"] += 1
@@ -258,8 +259,13 @@ def _check_relation(
 def _is_composite(argument: str, concepts: Set[str]) -> bool:
     """RETURNS (bool): Whether a relation's argument joins several known concepts, as in BioRED's
     "D017180|D014693". It stays as it is: such a relation isn't learned, and counts as missed."""
-    parts = re.split(r"[|,;]", argument)
+    parts = split_composite(argument)
     return len(parts) > 1 and concepts.issuperset(parts)
+
+
+def split_composite(argument: str) -> List[str]:
+    """RETURNS (List[str]): The identifiers that a relation's argument may join."""
+    return re.split(r"[|,;]", argument)
 
 
 # ---------------------------------------------------------------------------- counts
@@ -282,6 +288,10 @@ def _count(
         for r in relations
         if r.concepts
     )
+    if any(r.concepts for r in relations):
+        facts["relations between mentions beside relations between concepts (not learned)"] += sum(
+            not r.concepts for r in relations
+        )
     facts["relations of something with itself"] += sum(r.head == r.tail for r in relations)
 
 

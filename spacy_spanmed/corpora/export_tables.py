@@ -88,13 +88,13 @@ def write_tables(docs: Iterable[Doc], folder: Path, format: str) -> None:
 
 def entity_rows(doc: Doc, name: str) -> Iterator[Row]:
     """YIELDS (Dict[str, Any]): A row for each mention that `make_source_document` gives."""
-    scores = _get_scores(doc)
+    scores, text = _get_scores(doc), doc.text  # made anew on each access
     for item in make_source_document(doc).mentions:
         yield {
             "doc_id": name,
             "start": item.start,
             "end": item.end,
-            "text": doc.text[item.start : item.end],
+            "text": text[item.start : item.end],
             "label": item.label,
             "score": scores.get((item.start, item.end, item.label)),
             "concepts": join_ids(item.concepts),
@@ -103,12 +103,15 @@ def entity_rows(doc: Doc, name: str) -> Iterator[Row]:
 
 def relation_rows(doc: Doc, name: str) -> Iterator[Row]:
     """YIELDS (Dict[str, Any]): A row for each relation between mentions, and between concepts."""
-    ids = {(s.start_char, s.end_char, s.label_): s.kb_id_ for s in _get_spans(doc)}
+    text, ids = doc.text, {}
+    for span in _get_spans(doc):
+        mention = (span.start_char, span.end_char, span.label_)
+        ids[mention] = ids.get(mention) or span.kb_id_
     for item in get_relation_tuples(doc):
         yield {
             "doc_id": name,
-            **_mention_columns("head", doc, item[:3], ids),
-            **_mention_columns("tail", doc, item[3:6], ids),
+            **_mention_columns("head", text, item[:3], ids),
+            **_mention_columns("tail", text, item[3:6], ids),
             "label": item.label,
             "score": item.score,
             "negated": item.negated,
@@ -119,8 +122,8 @@ def relation_rows(doc: Doc, name: str) -> Iterator[Row]:
     for concept_item in tuples:
         yield {
             "doc_id": name,
-            **_concept_columns("head", doc, concept_item.head_id, concepts),
-            **_concept_columns("tail", doc, concept_item.tail_id, concepts),
+            **_concept_columns("head", text, concept_item.head_id, concepts),
+            **_concept_columns("tail", text, concept_item.tail_id, concepts),
             "label": concept_item.label,
             "score": concept_item.score,
             "negated": concept_item.negated,
@@ -128,18 +131,18 @@ def relation_rows(doc: Doc, name: str) -> Iterator[Row]:
         }
 
 
-def _mention_columns(prefix: str, doc: Doc, mention: Mention, ids: Dict[Mention, str]) -> Row:
+def _mention_columns(prefix: str, text: str, mention: Mention, ids: Dict[Mention, str]) -> Row:
     start, end, label = mention
-    values = (start, end, doc.text[start:end], label, ids.get(mention, ""))
+    values = (start, end, text[start:end], label, ids.get(mention, ""))
     return {f"{prefix}_{column}": value for (column, _), value in zip(_ARGUMENT, values)}
 
 
-def _concept_columns(prefix: str, doc: Doc, name: str, concepts: Dict[str, Concept]) -> Row:
-    text, label = None, None
+def _concept_columns(prefix: str, text: str, name: str, concepts: Dict[str, Concept]) -> Row:
+    string, label = None, None
     if name in concepts:
         start, end, _ = concepts[name].mentions[0]
-        text, label = doc.text[start:end], concepts[name].label
-    values = (None, None, text, label, join_ids([name]))
+        string, label = text[start:end], concepts[name].label
+    values = (None, None, string, label, join_ids([name]))
     return {f"{prefix}_{column}": value for (column, _), value in zip(_ARGUMENT, values)}
 
 

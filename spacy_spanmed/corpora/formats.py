@@ -19,7 +19,7 @@ from .checks import check_documents, count_left_out
 from .errors import CorpusError
 from .label_map import LabelMap, map_labels
 from .problems import SKIP, Problems
-from .source import SourceDocument
+from .source import SourceDocument, SourceRelation
 from .text_files import BOM, open_bytes
 
 AUTO = "auto"
@@ -201,7 +201,15 @@ def read_sources(
         raise CorpusError(f"Unknown layers {list(layers)}. Known are: {', '.join(LAYERS)}.")
     sources = [(path, get_reader(detect_format(path) if format == AUTO else format))
                for path in map(Path, paths)]  # fmt: skip
-    documents = (document for path, read in sources for document in read(path, problems))
+    first = _find_relation(paths, format, label_map) if RELATIONS in layers else None
+
+    def read_all() -> Iterator[SourceDocument]:
+        for path, read in sources:
+            for document in read(path, problems):
+                document.relates_concepts = first.concepts if first is not None else None
+                yield document
+
+    documents: Iterable[SourceDocument] = read_all()
     if label_map is not None:
         documents = map_labels(documents, label_map, problems, facts)
     return check_documents(_limit_layers(documents, layers, facts), problems, facts)
@@ -218,15 +226,23 @@ def find_layers(
     RETURNS (List[str]): "entities", and "relations" if any document has one.
     RAISES (CorpusError): If a source can't be read.
     """
+    return [ENTITIES, RELATIONS] if _find_relation(paths, format, label_map) else [ENTITIES]
+
+
+def _find_relation(
+    paths: Sequence[Path], format: str, label_map: Optional[LabelMap]
+) -> Optional[SourceRelation]:
+    """RETURNS (Optional[SourceRelation]): The first relation of the sources."""
     problems, facts = Problems(SKIP), Counter()
     for path in map(Path, paths):
         read = get_reader(detect_format(path) if format == AUTO else format)
         documents = read(path, problems)
         if label_map is not None:
             documents = map_labels(documents, label_map, problems, facts)
-        if any(document.relations for document in documents):
-            return [ENTITIES, RELATIONS]
-    return [ENTITIES]
+        for document in documents:
+            if document.relations:
+                return document.relations[0]
+    return None
 
 
 def _limit_layers(

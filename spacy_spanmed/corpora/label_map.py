@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import srsly
 
-from .checks import MENTIONS, RELATIONS, UNUSABLE, count_left_out
+from .checks import MENTIONS, RELATIONS, UNUSABLE, count_left_out, split_composite
 from .errors import CorpusError
 from .problems import Problems
 from .source import SourceDocument, SourceRelation
@@ -124,7 +124,10 @@ def map_labels(
         for relation in document.relations:
             label, why = look_up("relations", relation.label, relation.place or document.place)
             lost: Any = lost_concepts if relation.concepts else lost_ids
-            if label is None or relation.head in lost or relation.tail in lost:
+            needed = {relation.head, relation.tail}
+            if relation.concepts:  # an argument may join several: see `checks.py`
+                needed |= {part for end in needed for part in split_composite(end)}
+            if label is None or needed & lost:
                 count_left_out(facts, RELATIONS, why)
             else:
                 relations.append(replace(relation, label=label))

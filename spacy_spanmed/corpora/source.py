@@ -93,6 +93,8 @@ class SourceDocument:
     passages (List[Passage]): Parts of the text, if the source tells them; else empty.
     info (Dict[str, Any]): What else the source says, as JSON values, for the writer.
     place (str): Where it was read, as "file:line" or the like, for messages.
+    relates_concepts (Optional[bool]): Whether the source's relations are between concepts, which a
+        document without relations doesn't show. None: not known.
     """
 
     id: str
@@ -103,3 +105,4 @@ class SourceDocument:
     passages: List[Passage] = field(default_factory=list)
     info: Dict[str, Any] = field(default_factory=dict)
     place: str = field(default="", compare=False)
+    relates_concepts: Optional[bool] = field(default=None, compare=False)

@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 
 from ..concepts import Concept, get_concepts, join_ids, split_ids
 from ..doc import (
+    LAYERS_KEY,
     META_KEY,
     RELATIONS,
     SPANS_KEY,
@@ -24,6 +25,7 @@ from ..doc import (
     get_concept_relation_tuples,
     get_layers,
     get_relation_tuples,
+    has_concept_relations,
 )
 from .alignment import Tokenize, make_gold_doc, trim_offsets
 from .source import Passage, SourceDocument, SourceMention, SourceRelation
@@ -38,7 +40,7 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
     document (SourceDocument): Checked (see `checks.py`); white space at the ends of mentions is
         trimmed here.
     RETURNS (Doc): With `doc.user_data["spanmed_meta"]["id"]`. Its relations are between concepts
-        if those of the document are, or, if it has none, if its mentions have identifiers.
+        if those of the document (or, if it has none, of its source) are.
     RAISES (ValueError): On offsets outside the text or a relation of an unknown mention.
     """
     text = document.text
@@ -66,7 +68,10 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
         extra = {"id": relation.id, "info": relation.info}
         key = [*key, relation.negated]
         relation_extras.append([key, {name: value for name, value in extra.items() if value}])
-    between_concepts = bool(concept_tuples) or (not tuples and any(mentions.values()))
+    between_concepts = document.relates_concepts
+    if between_concepts is None:  # with identifiers, and nothing said of mentions
+        between_concepts = not tuples and any(mentions.values())
+    between_concepts = bool(concept_tuples or between_concepts)
     related = RELATIONS in document.layers
     doc = make_gold_doc(
         tokenize,
@@ -98,7 +103,7 @@ def make_source_document(doc: Doc) -> SourceDocument:
     """What a Doc says, for a writer: of a gold Doc all that the source said; of a predicted one
     its entities and relations, the concepts of which get their ids into their mentions.
 
-    doc (Doc): Gold or predicted. Without `doc.user_data["spanmed_source"]` the mentions are
+    doc (Doc): Gold (with stored layers) or predicted. Of a predicted one the mentions are
         `doc.ents`, so that nested candidates aren't exported.
     RETURNS (SourceDocument): Mentions that have no id get one ("T1") if a relation needs it.
     """
@@ -108,10 +113,12 @@ def make_source_document(doc: Doc) -> SourceDocument:
         id=str(doc.user_data.get(META_KEY, {}).get("id", "")),
         text=doc.text,
         layers=sorted(layers),
+        relates_concepts=has_concept_relations(doc) if RELATIONS in layers else None,
         passages=[Passage(*item) for item in source.get("passages", ())],
         info=dict(source.get("info", {})),
     )
-    found = _collect_mentions(doc, bool(source))
+    is_gold = LAYERS_KEY in doc.user_data
+    found = _collect_mentions(doc, is_gold)
     known: Dict[Mention, Dict[str, Any]] = {}
     for *mention, extra in source.get("mentions", ()):
         if tuple(mention) in found:
@@ -127,7 +134,7 @@ def make_source_document(doc: Doc) -> SourceDocument:
                 info=dict(extra.get("info", {})),
             )
         )
-    _add_relations(doc, document, source)
+    _add_relations(doc, document, source, is_gold)
     return document
 
 
@@ -138,10 +145,10 @@ def _to_lists(value: Any) -> Any:
     return [_to_lists(item) for item in value] if isinstance(value, (tuple, list)) else value
 
 
-def _collect_mentions(doc: Doc, is_source: bool) -> Dict[Mention, List[str]]:
+def _collect_mentions(doc: Doc, is_gold: bool) -> Dict[Mention, List[str]]:
     """RETURNS (Dict[Mention, List[str]]): The mentions to write, with the ids of their concepts."""
     found: Dict[Mention, List[str]] = {}
-    nested = doc.spans[SPANS_KEY] if is_source and SPANS_KEY in doc.spans else ()
+    nested = doc.spans[SPANS_KEY] if is_gold and SPANS_KEY in doc.spans else ()
     for span in (*doc.ents, *nested):
         mention = (span.start_char, span.end_char, span.label_)
         found[mention] = found.get(mention) or split_ids(span.kb_id_)
@@ -151,18 +158,25 @@ def _collect_mentions(doc: Doc, is_source: bool) -> Dict[Mention, List[str]]:
         for name in sorted({name for item in tuples for name in item[:2]} & concepts.keys()):
             for mention in concepts[name].mentions:
                 found[mention].append(name)
-    for item in get_relation_tuples(doc) if is_source or not tuples else ():
+    for item in get_relation_tuples(doc) if is_gold or not tuples else ():
         for mention in (item[:3], item[3:6]):
             found.setdefault(mention, [])
     return found
 
 
-def _add_relations(doc: Doc, document: SourceDocument, source: Dict[str, Any]) -> None:
-    extras = {tuple(key): (i, extra) for i, (key, extra) in enumerate(source.get("relations", ()))}
+def _add_relations(
+    doc: Doc, document: SourceDocument, source: Dict[str, Any], is_gold: bool
+) -> None:
+    # The same relation may come twice, in two events
+    extras: Dict[Tuple[Any, ...], List[Tuple[int, Any]]] = {}
+    for i, (key, extra) in enumerate(source.get("relations", ())):
+        extras.setdefault(tuple(key), []).append((i, extra))
+    last = len(source.get("relations", ()))
     relations: List[Tuple[int, SourceRelation]] = []
 
     def add(key: Tuple[Any, ...], relation: SourceRelation) -> None:
-        order, extra = extras.get(key, (len(extras), {}))
+        known = extras.get(key)
+        order, extra = known.pop(0) if known else (last, {})
         relation.id, relation.info = extra.get("id", ""), dict(extra.get("info", {}))
         relations.append((order, relation))
 
@@ -173,7 +187,7 @@ def _add_relations(doc: Doc, document: SourceDocument, source: Dict[str, Any]) -
             SourceRelation(*item[:3], concepts=True, negated=item.negated),
         )
     # A predicted Doc holds each concept relation also between its best pair of mentions.
-    mention_tuples = get_relation_tuples(doc) if not concept_tuples or source else []
+    mention_tuples = get_relation_tuples(doc) if not concept_tuples or is_gold else []
     if mention_tuples:
         ids = _name_mentions(document)
         for item in mention_tuples:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from itertools import accumulate
 from typing import (
     Any,
     Collection,
@@ -16,10 +18,11 @@ from typing import (
     Tuple,
 )
 
+import numpy
 from spacy.tokens import Doc
 
-from ..concepts import get_concepts, get_long_forms, group_mentions, text_id
-from ..doc import Mention, get_mentions, get_relation_tuples
+from ..concepts import get_concepts, group_mentions, make_text_ids
+from ..doc import Mention, get_mentions, get_relation_tuples, has_concept_relations
 
 Pair = Tuple[int, int]
 LabelPair = Tuple[str, str]
@@ -59,23 +62,26 @@ NO_PAIRS = CandidatePairs([], [], 0, [], [])
 
 
 def align_mentions(
-    doc: Doc, mentions: Iterable[Mention], concepts: Mapping[Mention, Sequence[str]] = {}
+    doc: Doc,
+    mentions: Iterable[Mention],
+    concepts: Optional[Mapping[Mention, Sequence[str]]] = None,
 ) -> List[Candidate]:
     """Put mentions on a Doc's tokens, widened to whole tokens.
 
     doc (Doc): Any tokenization of the text. mentions (Iterable[Mention]): (start, end, label) in
-        characters. concepts (Mapping[Mention, Sequence[str]]): Ids of their concepts.
-    RETURNS (List[Candidate]): By position. Two mentions with the same offsets become one; one of
-        white space alone is left out.
+        characters. concepts (Optional[Mapping[Mention, Sequence[str]]]): Ids of their concepts.
+    RETURNS (List[Candidate]): By position. One of white space alone is left out. Of two mentions
+        with the same offsets one is left, unless they have concepts.
     """
-    found: Dict[Offsets, Candidate] = {}
+    found: Dict[Any, Candidate] = {}
+    text = doc.text  # made anew on each access
     for mention in sorted(mentions):
         start, end, label = mention
         span = doc.char_span(start, end, alignment_mode="expand")
-        if span is not None and doc.text[start:end].strip():
-            ids = tuple(concepts.get(mention, ()))
-            candidate = Candidate(span.start, span.end, start, end, label, ids)
-            found.setdefault((start, end), candidate)
+        if span is not None and text[start:end].strip():
+            ids = tuple(concepts.get(mention, ())) if concepts is not None else ()
+            key = (start, end) if concepts is None else mention
+            found.setdefault(key, Candidate(span.start, span.end, start, end, label, ids))
     return list(found.values())
 
 
@@ -97,35 +103,96 @@ def find_pairs(
     directed (bool): Look at both orders of a pair; else at one: by label, then by position.
         Defaults to True.
     pair_types (Optional[Collection[LabelPair]]): Labels that (head, tail) must have; None: any.
-    RETURNS (CandidatePairs): The time grows with the pairs in reach, not with all pairs.
+    RETURNS (CandidatePairs): The memory grows with the mentions and with max_pairs, not with all
+        pairs.
     """
-    close: List[Tuple[int, int, int]] = []
-    for i, left in enumerate(mentions):
-        for j in range(i + 1, len(mentions)):
-            distance = mentions[j].start - left.start
-            if distance > max_distance:
-                break
-            for head, tail in _orders(mentions, i, j, directed):
-                labels = (mentions[head].label, mentions[tail].label)
-                if pair_types is None or labels in pair_types:
-                    close.append((distance, head, tail))
+    blocks = _Blocks(mentions, max_distance, concepts, directed, pair_types)
+    total, furthest = blocks.measure(max_pairs)
+    distances, heads, tails = blocks.collect(furthest)
     # Both orders of a pair side by side, so that a cut doesn't part them
-    close.sort(key=lambda item: (item[0], min(item[1:]), max(item[1:]), item[1]))
-    kept = close[: max_pairs - max_pairs % 2 if directed else max_pairs]
+    first, last = numpy.minimum(heads, tails), numpy.maximum(heads, tails)
+    order = numpy.lexsort((heads, last, first, distances))
+    order = order[: max_pairs - max_pairs % 2 if directed else max_pairs]
     pairs: List[Pair] = []
     groups: List[int] = []
     index: Dict[Tuple[Any, Any], int] = {}
-    for _, head, tail in kept:
+    for head, tail in zip(heads[order].tolist(), tails[order].tolist()):
         for arguments in _arguments(mentions[head], mentions[tail], concepts, directed):
             pairs.append((head, tail))
             groups.append(index.setdefault(arguments, len(index)))
-    return CandidatePairs(mentions, pairs, len(close) - len(kept), groups, list(index))
+    return CandidatePairs(mentions, pairs, total - len(order), groups, list(index))
 
 
-def _orders(mentions: List[Candidate], i: int, j: int, directed: bool) -> List[Pair]:
-    if directed:
-        return [(i, j), (j, i)]
-    return [(i, j)] if mentions[i].label <= mentions[j].label else [(j, i)]
+class _Blocks:
+    """All pairs of mentions, so many rows of the matrix at a time. See `find_pairs`."""
+
+    ROWS = 256
+
+    def __init__(
+        self,
+        mentions: List[Candidate],
+        max_distance: int,
+        concepts: bool,
+        directed: bool,
+        pair_types: Optional[Collection[LabelPair]],
+    ):
+        labels = sorted({mention.label for mention in mentions})
+        code = {label: i for i, label in enumerate(labels)}
+        self.starts = numpy.array([mention.start for mention in mentions], dtype="int64")
+        self.labels = numpy.array([code[mention.label] for mention in mentions], dtype="int64")
+        self.allowed = numpy.array(
+            [[pair_types is None or (h, t) in pair_types for t in labels] for h in labels],
+            dtype=bool,
+        ).reshape(len(labels), len(labels))
+        # Mentions of no concept (-1) have no relations, nor have two of the same one.
+        self.concepts: Optional[numpy.ndarray] = None
+        if concepts:
+            ids: Dict[Tuple[str, ...], int] = {(): -1}
+            self.concepts = numpy.array(
+                [ids.setdefault(mention.concepts, len(ids)) for mention in mentions], dtype="int64"
+            )
+        self.max_distance = max_distance
+        self.directed = directed
+
+    def _block(self, start: int) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """RETURNS (Tuple): Distances, and which pairs (row first, and column first) to look at."""
+        rows = slice(start, start + self.ROWS)
+        columns = numpy.arange(len(self.starts))
+        distances = self.starts[None, :] - self.starts[rows, None]
+        near = (columns[None, :] > columns[rows, None]) & (distances <= self.max_distance)
+        if self.concepts is not None:
+            one, other = self.concepts[rows, None], self.concepts[None, :]
+            near &= (one != other) & (one >= 0) & (other >= 0)
+        one, other = self.labels[rows, None], self.labels[None, :]
+        forward, backward = near & self.allowed[one, other], near & self.allowed[other, one]
+        if not self.directed:
+            forward, backward = forward & (one <= other), backward & (one > other)
+        return distances, forward, backward
+
+    def measure(self, max_pairs: int) -> Tuple[int, int]:
+        """RETURNS (Tuple[int, int]): The number of pairs, and the distance within which there are
+        at least max_pairs (if there are)."""
+        counts = numpy.zeros(1, dtype="int64")
+        for start in range(0, len(self.starts), self.ROWS):
+            distances, forward, backward = self._block(start)
+            for chosen in (forward, backward):
+                more = numpy.bincount(distances[chosen], minlength=len(counts))
+                more[: len(counts)] += counts
+                counts = more
+        within = counts.cumsum()
+        return int(within[-1]), int(numpy.searchsorted(within, max_pairs))
+
+    def collect(self, furthest: int) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+        """RETURNS (Tuple): Distances, heads and tails of all pairs within a distance."""
+        parts = [numpy.zeros((3, 0), dtype="int64")]
+        for start in range(0, len(self.starts), self.ROWS):
+            distances, forward, backward = self._block(start)
+            for chosen, swap in ((forward, False), (backward, True)):
+                rows, columns = numpy.nonzero(chosen & (distances <= furthest))
+                pair = (columns, rows + start) if swap else (rows + start, columns)
+                parts.append(numpy.stack([distances[rows, columns], *pair]))
+        distances, heads, tails = numpy.concatenate(parts, axis=1)
+        return distances, heads, tails
 
 
 def _arguments(
@@ -170,11 +237,14 @@ def get_training_mentions(reference: Doc, predicted: Doc) -> List[Mention]:
     its relations are right is a matter of boundaries, which isn't for this pipe to learn.
     """
     gold = get_gold_mentions(reference)
-    extra = [
-        mention
-        for mention in get_entity_mentions(predicted)
-        if not any(mention[0] < end and start < mention[1] for start, end, _ in gold)
-    ]
+    starts = [start for start, _, _ in gold]
+    # The furthest end of all gold mentions up to each: gold ones may be nested
+    ends = list(accumulate((end for _, end, _ in gold), max))
+    extra = []
+    for mention in get_entity_mentions(predicted):
+        before = bisect_left(starts, mention[1])  # gold mentions that start before its end
+        if not before or ends[before - 1] <= mention[0]:
+            extra.append(mention)
     return sorted(gold + extra)
 
 
@@ -188,20 +258,22 @@ def get_entity_concepts(doc: Doc) -> Dict[Mention, List[str]]:
 
 
 def get_gold_concepts(reference: Doc) -> Dict[Mention, List[str]]:
-    """RETURNS (Dict[Mention, List[str]]): For each annotated mention the ids of its concepts."""
-    return _invert(get_concepts(reference))
+    """RETURNS (Dict[Mention, List[str]]): For each annotated mention the ids of its concepts. If
+    the Doc relates mentions, each has one, by its string if it has no identifier."""
+    if has_concept_relations(reference):
+        return _invert(get_concepts(reference))
+    ids = _invert(get_concepts(reference))
+    missing = [mention for mention in get_gold_mentions(reference) if mention not in ids]
+    return {**ids, **{m: [name] for m, name in make_text_ids(reference, missing).items()}}
 
 
 def get_training_concepts(reference: Doc, predicted: Doc) -> Dict[Mention, List[str]]:
     """RETURNS (Dict[Mention, List[str]]): The concepts of the annotated mentions, and of the
     entities predicted elsewhere (see `get_training_mentions`), each with those of its string."""
     gold = get_gold_concepts(reference)
-    annotated = set(get_gold_mentions(reference))
-    long_forms = get_long_forms(predicted)
-    for mention in get_training_mentions(reference, predicted):
-        if mention not in annotated:
-            gold[mention] = [text_id(predicted, mention, long_forms)]
-    return gold
+    known = set(get_gold_mentions(reference))
+    extra = [m for m in get_training_mentions(reference, predicted) if m not in known]
+    return {**gold, **{m: [name] for m, name in make_text_ids(predicted, extra).items()}}
 
 
 def _invert(concepts: Mapping[str, Any]) -> Dict[Mention, List[str]]:

@@ -242,7 +242,7 @@ class RelationExtractor(LabelledPipe):
 
     def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
         found = find_pairs(
-            align_mentions(doc, mentions, mentions),
+            align_mentions(doc, mentions, mentions if self.concepts else None),
             self.max_distance,
             self.max_pairs,
             concepts=self.concepts,

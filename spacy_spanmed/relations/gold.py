@@ -34,7 +34,8 @@ def get_gold_relations(
     if not concepts and has_concept_relations(reference):
         raise ValueError(
             "The training data relates the concepts of documents. Set concepts = true in the "
-            "config of the relation pipe ([components.relation_extractor])."
+            "config of the relation pipe ([components.relation_extractor]); in the workflow "
+            "'custom', --vars.concepts true."
         )
     found: List[Tuple[Arguments, str, bool]] = []
     if not concepts:

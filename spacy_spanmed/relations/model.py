@@ -249,6 +249,7 @@ def resize_output(model: Model, nO: int) -> None:
             source, target = getattr(old.output, name), getattr(new.output, name)
             target[:known] = source[:known]
             target[-1] = source[-1]  # "negated" stays last
-            # A new label starts unlikely: predictions don't change before training.
-            target[known:-1] = 0.0 if name == "weight" else -4.0
+            # A new label starts unlikely: predictions don't change before training, even of two
+            # concepts with thousands of pairs of mentions, which add up in their pooling.
+            target[known:-1] = 0.0 if name == "weight" else -14.0
     shim.replace(new, nO=nO)

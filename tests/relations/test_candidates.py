@@ -1,5 +1,7 @@
 """Pairs, their cut, and the index arrays made of them."""
 
+import time
+
 import numpy
 import spacy
 from hypothesis import given
@@ -65,6 +67,33 @@ def test_concepts_are_paired_through_all_their_mentions():
     assert rows == {("C1", "D1"): {(0, 1), (2, 1), (0, 3), (2, 3)}, ("C1", "D2"): {(0, 3), (2, 3)}}
     near = find_pairs(mentions, 4, 1000, concepts=True, pair_types={("CHEM", "DIS")})
     assert near.arguments == [("C1", "D1")] and near.pairs == [(2, 1)]
+
+
+def test_pairs_that_say_nothing_take_no_room():
+    """Of one concept with itself, or of a mention without one."""
+    mentions = [mention(i, "GENE", "G1") for i in range(5)]
+    mentions += [mention(5, "GENE"), mention(90, "GENE", "G2")]
+    found = find_pairs(mentions, 100, 2, concepts=True)
+    assert sorted(found.arguments) == [("G1", "G2"), ("G2", "G1")] and found.pairs == [
+        (4, 6),
+        (6, 4),
+    ]
+    assert found.cut == 8
+
+
+def test_two_labels_at_one_place_keep_their_concepts():
+    doc = spacy.blank("en")("alpha beta")
+    concepts = {(0, 5, "CHEM"): ["C1"], (0, 5, "GENE"): ["G1"], (6, 10, "DIS"): ["D1"]}
+    found = find_pairs(align_mentions(doc, concepts, concepts), 9, 99, concepts=True)
+    assert ("G1", "D1") in found.arguments and ("C1", "D1") in found.arguments
+
+
+def test_many_mentions_in_bounded_time():
+    mentions = [mention(5 * i, "GENE", f"G{i % 700}") for i in range(9000)]
+    started = time.perf_counter()
+    found = find_pairs(mentions, 10000, 10000, concepts=True, directed=False)
+    assert len(found.pairs) == 10000 and found.cut > 1_000_000
+    assert time.perf_counter() - started < 60
 
 
 def test_undirected_pairs_come_once():
