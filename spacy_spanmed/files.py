@@ -27,11 +27,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically.
+    """Write JSON atomically. Half characters, such as those of file names that aren't UTF-8, are
+    written as \\u escapes.
 
     path (Path): The file; missing folders are made.
     value (Any): What `json` can write.
     RAISES (ValueError): On NaN or infinity, which JSON doesn't have.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, text.encode("utf8"))
+    write_atomically(path, text.encode("utf8", "backslashreplace"))

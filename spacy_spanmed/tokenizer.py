@@ -33,7 +33,12 @@ VARIANTS = (
     r"|(?<=[A-Za-z0-9])[Dd]elta[0-9]+|(?<=[A-Za-z0-9])KO(?:Tg)?(?![A-Za-z0-9])"
 )
 
-EXTRA_EDGES: List[str] = [JOINTS, r"[,'\u2032\u2033`.]"]
+_MARKS = r"[,'\u2032\u2033`.]"
+# A line drawn with one sign ("-----...") is one token: sign by sign, spaCy takes time by the square
+# of its length. No text has so many in a row for another reason. (The lookbehind: only from the
+# line's first sign is it tried.)
+LINES = rf"(?P<sign>{JOINTS}|{_MARKS})(?<!(?P=sign)(?P=sign))(?P=sign){{19,}}"
+EXTRA_EDGES: List[str] = [JOINTS, _MARKS]
 
 
 def _exceptions() -> Dict[str, List[Dict[int, str]]]:
@@ -61,8 +66,8 @@ def create_tokenizer(nlp: Language) -> Tokenizer:
     return Tokenizer(
         nlp.vocab,
         rules=_exceptions(),
-        prefix_search=compile_prefix_regex([*defaults.prefixes, *EXTRA_EDGES]).search,
-        suffix_search=compile_suffix_regex([*defaults.suffixes, *EXTRA_EDGES]).search,
+        prefix_search=compile_prefix_regex([LINES, *defaults.prefixes, *EXTRA_EDGES]).search,
+        suffix_search=compile_suffix_regex([LINES, *defaults.suffixes, *EXTRA_EDGES]).search,
         infix_finditer=compile_infix_regex(infixes).finditer,
         # Chemical names look like addresses to spaCy's URL pattern; nothing is worth that here.
         url_match=None,

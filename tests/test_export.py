@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora.convert import convert
 from spacy_spanmed.corpora.formats import read_documents
+from spacy_spanmed.corpora.inputs import iter_texts, name_doc
+from spacy_spanmed.corpora.problems import Problems
 from spacy_spanmed.doc import RelationTuple, set_relation_tuples
 from tests.corpora.sources import PUBTATOR, write_sources
 
@@ -232,3 +234,41 @@ def test_errors_in_one_line(paths, gold, model, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     fails(gold, tmp_path / "t", "--format", "parquet", match=r"spacy_spanmed\[tables\]")
     assert not (tmp_path / "t").exists()
+
+
+@pytest.mark.parametrize("suffix", ["spacy", "jsonl"])
+def test_what_brat_says_of_a_document_does_not_leak_over_other_formats(model, tmp_path, suffix):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("Aspirin is aspirin.")
+    (tmp_path / "in" / "a.ann").write_text(
+        "T1\tDrug 0 7\tAspirin\nT2\tDrug 11 18\taspirin\n*\tEquiv T1 T2\n"
+        "#1\tAnnotatorNotes A9\tsynonyms\n"
+    )
+    convert([tmp_path / "in"], tmp_path / "gold.spacy")
+    assert run(tmp_path / "gold.spacy", tmp_path / "gold.jsonl").exit_code == 0
+    assert "Equiv" in (tmp_path / "gold.jsonl").read_text()
+    source = tmp_path / f"gold.{suffix}"
+    result = run(source, tmp_path / "out", "--format", "brat", "--model", model)
+    assert result.exit_code == 0, result.output
+    found = (tmp_path / "out" / "a.ann").read_text()
+    assert "CHEM" in found and "Equiv" not in found and "synonyms" not in found
+
+
+def test_what_else_is_said_of_a_document_stays(tmp_path):
+    meta = {"notes": "from 1998", "groups": ["x"], "year": 1998}
+    (tmp_path / "x.jsonl").write_text(json.dumps({"text": "Aspirin.", "meta": meta}))
+    (document,) = iter_texts(tmp_path / "x.jsonl", Problems())
+    assert document.info == {"notes": "from 1998", "year": 1998}
+
+
+def test_made_up_ids_are_not_those_of_earlier_documents():
+    nlp, taken = spacy.blank("en"), set()
+    docs = [nlp("a") for _ in range(4)]
+    docs[0].user_data["spanmed_meta"] = {"id": "2"}
+    assert [name_doc(doc, i, taken) for i, doc in enumerate(docs, start=1)] == ["2", "3", "4", "5"]
+
+
+def test_an_output_that_is_a_folder(paths, tmp_path):
+    (tmp_path / "out.jsonl").mkdir()
+    result = run(paths["pubtator"], tmp_path / "out.jsonl")
+    assert result.exit_code == 1 and "out.jsonl: a folder. Choose another" in result.stderr

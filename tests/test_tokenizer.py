@@ -52,6 +52,13 @@ def test_english_contractions_are_kept():
     assert tokens("Parkinson's disease") == ["Parkinson", "'s", "disease"]
 
 
+def test_lines_drawn_with_one_sign():
+    line = "-" * 20
+    assert tokens(f"see {line} ({'=' * 30})") == ["see", line, "(", "=" * 30, ")"]
+    assert tokens("-" * 19) == ["-"] * 19
+    assert len(tokens("'" * 100_000)) == 1  # sign by sign this takes hours
+
+
 @given(st.text(max_size=80))
 @settings(max_examples=300, deadline=None)
 def test_lossless(text):

@@ -13,6 +13,7 @@ from ..corpora.formats import AUTO
 from ..corpora.label_map import read_label_map
 from ..corpora.problems import RAISE
 from ..corpora.shards import SHARD_SIZE
+from ..corpora.text_files import printable
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,
@@ -92,4 +93,4 @@ def convert(
     if "relations" not in report["layers"]:
         console.print("No relations: they count as unknown, not as none (--layers says otherwise).")
     message = f"Wrote {output} and {report_path(output)}"
-    console.print(message, soft_wrap=True, markup=False, highlight=False)
+    console.print(printable(message), soft_wrap=True, markup=False, highlight=False)

@@ -1,7 +1,7 @@
 """`spanmed export`: Docs, gold or predicted, in formats that other programs read."""
 
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from typing import Callable, Iterable, Iterator, Optional, Set, Tuple
 
 import spacy
 import typer
@@ -16,6 +16,7 @@ from ..corpora.inputs import iter_docs, iter_texts, name_doc, predict
 from ..corpora.problems import RAISE, Problems
 from ..corpora.source import SourceDocument
 from ..corpora.source_docs import make_source_document
+from ..corpora.text_files import printable
 from ..tokenizer import create_tokenizer
 from .common import (
     FORMAT_HELP,
@@ -72,7 +73,7 @@ def export(
             write(_watch(items, show), output)
     for kind, number in sorted(problems.counts.items()):
         typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
-    typer.echo(f"Wrote {output}")
+    typer.echo(printable(f"Wrote {output}"))
 
 
 def _guess_format(output: Path) -> str:
@@ -123,7 +124,8 @@ def _read(
 
 
 def _watch(items: Iterable[Item], show: Callable[[int], None]) -> Iterator[Item]:
+    taken: Set[str] = set()
     for number, item in enumerate(items, start=1):
-        name_doc(item[0], number)
+        name_doc(item[0], number, taken)
         yield item
         show(number)

@@ -7,7 +7,7 @@ makes BioC objects of it. What a document may leave out (PubTator3 leaves out mu
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 import ijson
 from bioc import biocjson
@@ -38,9 +38,13 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     RAISES (CorpusError): On a file that isn't JSON to its end, or has no list of documents.
     RAISES (OSError): If the file can't be opened.
     """
-    for number, value in enumerate(_read_values(path), start=1):
+    for number, (value, repeated) in enumerate(_read_values(path), start=1):
         place = f"{path}, document {number}"
         try:
+            if repeated is not None:
+                raise _Unusable(
+                    f"the key {repeated[:40]!r} occurs twice in one object. Remove one."
+                )
             complete = _complete_document(value, place, problems)
         except _Unusable as error:
             problems.add("document of the wrong form", place, f"{error}")
@@ -49,14 +53,16 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
         yield from_bioc(document, f"{place} ({document.id})", problems)
 
 
-def _read_values(path: Path) -> Iterator[Any]:
-    """Read the items of the list of documents.
+def _read_values(path: Path) -> Iterator[Tuple[Any, Optional[str]]]:
+    """Read the items of the list of documents, each with a key that an object in it repeats.
 
     ijson's own `items` keeps the path to each value, which takes memory by the square of the
     nesting; so the levels are counted here.
     """
     depth, key, found = 0, "", False
     inside = 0  # level of the list of documents while in it
+    keys: List[Set[str]] = []  # those of each object around, as far as it is read
+    repeated: Optional[str] = None
     builder: Optional[ijson.ObjectBuilder] = None
     with open_bytes(path) as file:
         if file.peek(len(BOM))[: len(BOM)] == BOM:
@@ -65,6 +71,19 @@ def _read_values(path: Path) -> Iterator[Any]:
             for event, value in ijson.basic_parse(file, use_float=True):
                 if event in ("end_map", "end_array"):
                     depth -= 1
+                if event == "start_map":
+                    keys.append(set())
+                elif event == "end_map":
+                    keys.pop()
+                elif event == "map_key":
+                    if value in keys[-1] and not inside:
+                        raise CorpusError(
+                            f"{path}: the key {value[:40]!r} occurs twice in one object. Remove "
+                            f"one of them."
+                        )
+                    if value in keys[-1]:
+                        repeated = value
+                    keys[-1].add(value)
                 if inside and depth < inside:
                     inside = 0
                 elif inside:
@@ -83,8 +102,8 @@ def _read_values(path: Path) -> Iterator[Any]:
                 elif event == "map_key" and depth == 1:
                     key = value
                 if builder and depth == inside:
-                    yield builder.value
-                    builder = None
+                    yield builder.value, repeated
+                    builder = repeated = None
         except (ijson.JSONError, UnicodeDecodeError) as error:
             what = " ".join(_as_text(error).split())
             raise CorpusError(
@@ -236,8 +255,9 @@ def _format(documents: Iterable[SourceDocument], path: Path) -> Iterator[str]:
     yield '"infons": {}, "documents": ['
     separator = "\n"
     for document in documents:
+        bioc = to_bioc(document)
         try:
-            text = biocjson.dumps(to_bioc(document), ensure_ascii=False, allow_nan=False)
+            text = biocjson.dumps(bioc, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise CorpusError(
                 f"{path}: JSON can't express the info of {document.id!r} ({error}). Write strings, "

@@ -85,10 +85,12 @@ def _write_passage(passage: Passage, offset: int, text: str) -> BioCPassage:
         result.infons["type"] = passage.name
     sentences = passage.info.get("sentences")
     for item in sentences if isinstance(sentences, list) else ():
-        if isinstance(item, dict) and isinstance(item.get("start"), int) and "end" in item:
+        # Other formats may use the key otherwise.
+        if isinstance(item, dict) and all(type(item.get(key)) is int for key in ("start", "end")):
             own = text[item["start"] : item["end"]]
             sentence = BioCSentence.of_text(own, offset + item["start"] - passage.start)
-            sentence.infons = dict(item.get("infons", {}))
+            infons = item.get("infons")
+            sentence.infons = dict(infons) if isinstance(infons, dict) else {}
             result.add_sentence(sentence)
     return result
 
@@ -120,7 +122,8 @@ def _group(relations: List[SourceRelation]) -> Iterator[List[SourceRelation]]:
         group = relations[i : i + size] if isinstance(size, int) and size > 1 else []
         same = {_shared(relation) for relation in group}
         numbers = [relation.info.get("node") for relation in group]
-        if numbers != [[k, size] for k in range(1, size + 1)] or len(same) != 1 or not size:
+        expected = [[k, size] for k in range(1, len(group) + 1)]
+        if len(group) != size or numbers != expected or len(same) != 1:
             group = relations[i : i + 1]
         yield group
         i += len(group)

@@ -24,6 +24,14 @@ from .text_files import open_bytes
 
 _CHUNK = 1 << 16  # bytes
 _NUMBER = re.compile(r"\s*-?[0-9]{1,18}\s*")
+_PARENTS = {
+    "document": ("collection",),
+    "passage": ("document",),
+    "sentence": ("passage",),
+    "annotation": ("document", "passage", "sentence"),
+    "relation": ("document", "passage", "sentence"),
+}
+_ONCE = ("id", "offset", "text")  # what an element has at most one of
 
 
 def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
@@ -32,7 +40,7 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     path (Path): The file, plain or gzipped, in the encoding that it declares.
     problems (Problems): Told of what can't be used: documents without id, with markup in a text or
         a passage without offset, annotations without a location or with a bad one, relations
-        without arguments.
+        without arguments; and of elements that aren't where BioC has them, or are there twice.
     YIELDS (SourceDocument): The documents; see `bioc_documents.from_bioc`. Their place is the line.
     RAISES (CorpusError): On a file that isn't well-formed XML, declares entities, or isn't BioC.
     RAISES (OSError): If the file can't be opened.
@@ -52,7 +60,10 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
         try:
             for _, element in elements:
                 parent = element.getparent()
-                if parent is None or parent.tag != "collection":
+                if element.getroottree().getroot().tag != "collection":
+                    continue  # an error at the end
+                if parent.tag != "collection":
+                    _report_place(element, path, problems)
                     continue
                 document = _read_document(element, path, problems)
                 if document is not None:
@@ -60,11 +71,29 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
                 # Free it, and what came before it.
                 element.clear()
                 while element.getprevious() is not None:
+                    _report_lost(parent[0], path, problems)
                     del parent[0]
         except etree.XMLSyntaxError as error:
             raise CorpusError(f"{path}: not well-formed XML: {error}. Fetch it again.") from None
         if elements.root is None or elements.root.tag != "collection":
             raise CorpusError(f"{path}: not BioC XML, whose outermost element is 'collection'.")
+        for element in elements.root:
+            _report_lost(element, path, problems)
+
+
+def _report_place(element: etree._Element, path: Path, problems: Problems) -> None:
+    problems.add(
+        f"{element.tag} in the wrong place",
+        f"{path}:{element.sourceline}",
+        f"a <{element.tag}> inside <{element.getparent().tag}>. It belongs inside "
+        f"{' or '.join(f'<{name}>' for name in _PARENTS[element.tag])}.",
+    )
+
+
+def _report_lost(element: etree._Element, path: Path, problems: Problems) -> None:
+    """Report annotation and texts beside the documents."""
+    if element.tag in _PARENTS and element.tag != "document":
+        _report_place(element, path, problems)
 
 
 class _Started(Exception):
@@ -101,6 +130,11 @@ def _refuse_entities(path: Path) -> None:
     except CorpusError:
         raise
     except (expat.ExpatError, LookupError, ValueError) as error:  # the latter: unknown encodings
+        if "multi-byte" in str(error):
+            raise CorpusError(
+                f"{path}: encodings like the one that its first line declares aren't read here "
+                f"({error}). Convert it to UTF-8, and declare that."
+            ) from None
         raise CorpusError(f"{path}: not well-formed XML: {error}. Fetch it again.") from None
 
 
@@ -132,6 +166,9 @@ def _check(document: etree._Element, path: Path, problems: Problems) -> bool:
     for element in document.iter("id", "text", "infon", "offset", "passage", "sentence"):
         where = f"{path}:{element.sourceline}"
         if element.tag in ("passage", "sentence"):
+            if element.getparent().tag not in _PARENTS[element.tag]:
+                _report_place(element, path, problems)
+                return False
             if not _NUMBER.fullmatch(element.findtext("offset") or ""):
                 problems.add(
                     f"{element.tag} without offset",
@@ -139,6 +176,14 @@ def _check(document: etree._Element, path: Path, problems: Problems) -> bool:
                     f"the {element.tag} has no <offset> that is a whole number. Correct it.",
                 )
                 return False
+        elif element.tag in _ONCE and _comes_again(element):
+            parent = element.getparent().tag
+            problems.add(
+                f"{element.tag} given twice",
+                where,
+                f"a second <{element.tag}> in one <{parent}>. Make one of them.",
+            )
+            return False
         elif len(element):
             problems.add(
                 "markup inside text",
@@ -149,12 +194,19 @@ def _check(document: etree._Element, path: Path, problems: Problems) -> bool:
             return False
     for element in list(document.iter("annotation", "relation")):
         wrong = _complete(element)
-        if wrong:
+        if element.getparent().tag not in _PARENTS[element.tag]:
+            _report_place(element, path, problems)
+            element.getparent().remove(element)
+        elif wrong:
             problems.add(f"{element.tag} that can't be read", f"{path}:{element.sourceline}", wrong)
             element.getparent().remove(element)
     for element in list(document.iter("infon")):
         _check_infon(element, f"{path}:{element.sourceline}", problems)
     return True
+
+
+def _comes_again(element: etree._Element) -> bool:
+    return next(element.itersiblings(element.tag, preceding=True), None) is not None
 
 
 def _complete(element: etree._Element) -> str:

@@ -125,7 +125,7 @@ class _Lines:
             yield self._format_mention(name, mention)
         yield from self._format_relations()
         for group in _items(self._document.info, "groups", list):
-            label, *names = group or [""]
+            label, *names = [name for name in group if isinstance(name, str)] or [""]
             known = [self._ids[name] for name in names if name in self._ids]
             if len(known) > 1:
                 yield "\t".join(("*", " ".join([_word(label), *known])))

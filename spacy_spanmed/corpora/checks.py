@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
 from srsly.msgpack import packb
 
+from ..concepts import NO_ID
 from .offsets import explain_mismatch, same_string, trim_mention
 from .problems import Problems
 from .source import SourceDocument, SourceMention, SourceRelation
@@ -23,6 +24,8 @@ from .splits import stable_hash
 DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
 IN_SOURCE, KEPT, MERGED = "in the source", "kept", "merged into an equal one"
 UNUSABLE = "left out as unusable"
+# Lists of remarks in a mention's `info` (see `brat.py`), which equal mentions bring together
+_JOINED = ("attributes", "events", "normalizations", "notes")
 
 
 def count_left_out(facts: Counter, what: str, why: str, number: int = 1) -> None:
@@ -123,6 +126,9 @@ def _check_mentions(
             facts[f"{MENTIONS} {UNUSABLE}"] += 1
             continue
         facts["mentions trimmed of white space"] += mention is not source
+        if not all(name and name != NO_ID for name in mention.concepts):
+            named = [name for name in mention.concepts if name and name != NO_ID]
+            mention = replace(mention, concepts=named)
         key = (mention.start, mention.end, mention.label)
         first = kept.get(key)
         if first is None:
@@ -139,11 +145,28 @@ def _check_mentions(
         facts["merged mentions with other fragments"] += first.fragments != mention.fragments
         new = [name for name in mention.concepts if name not in first.concepts]
         name = first.id or (mention.id if mention.id not in names else "")
-        kept[key] = replace(first, concepts=[*first.concepts, *new], id=name)
+        info, whole = _join_info(first.info, mention.info)
+        facts["merged mentions with other info"] += not whole
+        kept[key] = replace(first, concepts=[*first.concepts, *new], id=name, info=info)
         if mention.id:
             clash = names.get(mention.id, name) != name
             names[mention.id] = None if clash else name
     return list(kept.values()), names
+
+
+def _join_info(first: Dict[str, Any], second: Dict[str, Any]) -> Tuple[Dict[str, Any], bool]:
+    """RETURNS (Tuple[Dict[str, Any], bool]): What two equal mentions say, and whether all of the
+    second is in it."""
+    joined, whole = dict(first), True
+    for key, value in second.items():
+        if joined.get(key) == value:
+            continue
+        old = joined.get(key, [])
+        if key in _JOINED and isinstance(value, list) and isinstance(old, list):
+            joined[key] = old + [item for item in value if item not in old]
+        else:
+            whole = False
+    return joined, whole
 
 
 def _check_mention(
@@ -200,18 +223,23 @@ def _check_relations(
     facts: Counter,
 ) -> List[SourceRelation]:
     concepts = {name for mention in mentions for name in mention.concepts}
-    kept: Dict[Tuple[bool, str, str, str, bool, Any], SourceRelation] = {}
+    kept: Dict[Tuple[object, ...], SourceRelation] = {}
     for source in document.relations:
         relation = _check_relation(source, document, concepts, names, problems)
         if relation is None:
             facts[f"{RELATIONS} {UNUSABLE}"] += 1
             continue
         r = relation
-        # One that is denied and one that is stated are not the same, nor are parts of two events.
-        key = (r.concepts, r.head, r.tail, r.label, r.negated, r.info.get("event"))
-        if kept.setdefault(key, r) is not r:
+        # One that is denied and one that is stated are not the same, nor are parts of two events
+        # (brat's "event") or of two relations of more than two mentions (BioC's "node").
+        whole = [repr(r.info.get("event"))]
+        if "node" in r.info:
+            whole += [r.id, repr(r.info["node"])]
+        key = (r.concepts, r.head, r.tail, r.label, r.negated, *whole)
+        if key in kept:
             facts[f"{RELATIONS} {MERGED}"] += 1
             continue
+        kept[key] = r
         facts[f"{RELATIONS} {KEPT}"] += 1
     return list(kept.values())
 

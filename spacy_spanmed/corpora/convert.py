@@ -5,7 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import spacy
 
@@ -21,8 +33,9 @@ from .problems import Problems
 from .report import Description, Table, split_tables
 from .shards import SHARD_SIZE, ShardWriter, read_docs
 from .source import SourceDocument
-from .source_docs import make_doc
+from .source_docs import NOT_A_DOC, make_doc
 from .splits import TRAIN, stable_hash
+from .text_files import printable
 
 ALL = "all"
 # A vocabulary keeps every word it has seen, so a long run gets a new one now and then.
@@ -49,7 +62,7 @@ def convert(
 
     sources (Sequence[Path]): Files or brat folders, of any mixture of formats.
     output (Path): A name ending in ".spacy": a file, or a folder if the corpus has more than one
-        shard. With `split` a folder of such. They appear when all is done.
+        shard. With `split` a folder of such, and of no others. They appear when all is done.
     format, layers: See `formats.read_documents`.
     labels (Optional[LabelMap]): New names of labels. Defaults to None: they stay.
     problems (Optional[Problems]): Defaults to None: the first problem is an error.
@@ -62,15 +75,18 @@ def convert(
     progress (Optional[Callable[[int], None]]): Told the number of documents done, after each.
     RETURNS (Dict[str, Any]): The report, which also lies beside the output: "sources", "layers",
         "seed", "facts", "problems" and "examples" of them, "splits" (see `report.describe`).
-    RAISES (CorpusError): If a source can't be used, or holds no documents.
+    RAISES (CorpusError): If a source can't be used, or holds no documents, or if the output can't
+        be used.
     RAISES (OSError): If something can't be opened or written.
     """
     problems = problems or Problems()
+    paths = {ALL: output} if split is None else {n: output / f"{n}.spacy" for n in split}
+    if split is not None:
+        _check_folder(output, {path.name for path in paths.values()})
     formats = [detect_format(path) if format == AUTO else format for path in sources]
-    layers = list(layers) if layers is not None else find_layers(sources, format, labels)
+    layers = list(layers) if layers is not None else find_layers(sources, format, labels, problems)
     facts: Counter = Counter()
     documents = read_sources(sources, format, problems, layers, labels, facts)
-    paths = {ALL: output} if split is None else {n: output / f"{n}.spacy" for n in split}
     writers = {name: ShardWriter(path, shard_size) for name, path in paths.items()}
     counts = {name: Description() for name in paths}
     try:
@@ -109,19 +125,33 @@ def convert(
 def report_path(output: Path) -> Path:
     """RETURNS (Path): Where the report of an output lies: corpus.report.json beside
     corpus.spacy."""
-    return output.with_name(f"{output.name.removesuffix('.spacy')}.report.json")
+    if output.name in ("", ".."):  # such as the current folder
+        output = output.resolve()
+    return output.parent / f"{output.name.removesuffix('.spacy')}.report.json"
+
+
+def _check_folder(folder: Path, names: Set[str]) -> None:
+    """Make sure that a folder of splits won't hold another run's split, which has texts of this
+    run's. RAISES (CorpusError): If it does."""
+    others = {path.name for path in folder.glob("*.spacy")} - names if folder.is_dir() else ()
+    if others:
+        raise CorpusError(
+            f"{folder}: it already holds {', '.join(sorted(others))}, which this run doesn't write "
+            "and which may have the same texts. Remove that, or choose another output."
+        )
 
 
 def _make_docs(
     documents: Iterable[SourceDocument], problems: Problems, facts: Counter
 ) -> Iterator[Tuple[SourceDocument, Any]]:
+    seen: Set[int] = set()
     for i, document in enumerate(documents):
         if i % VOCABULARY_LIFETIME == 0:
             tokenize: Tokenize = create_tokenizer(spacy.blank("en"))
         try:
             doc = make_doc(tokenize, document)
         except ValueError as error:  # checked documents should all do
-            problems.add("documents that can't become Docs", document.place, str(error))
+            problems.add(NOT_A_DOC, document.place, str(error))
             for what, number in (
                 (DOCUMENTS, 1),
                 (MENTIONS, len(document.mentions)),
@@ -130,6 +160,9 @@ def _make_docs(
                 facts[f"{what} {KEPT}"] -= number
                 facts[f"{what} {UNUSABLE}"] += number
             continue
+        key = stable_hash(0, _normalize(document.text))
+        facts["documents with the text of an earlier one"] += key in seen
+        seen.add(key)
         yield document, doc
 
 
@@ -156,14 +189,19 @@ def parse_split(text: str) -> Dict[str, float]:
 
 
 def choose_split(document: SourceDocument, split: Mapping[str, float], seed: int) -> str:
-    """RETURNS (str): The split of a document: by a hash of the seed and its id (its text if it
-    has none), hence the same in every order and for every choice of sources."""
-    place = stable_hash(seed, document.id or document.text) / 2**64
+    """RETURNS (str): The split of a document: by a hash of the seed and its text without regard to
+    white space, hence the same in every order and for every choice of sources. Equal texts come
+    into the same split, whatever their ids."""
+    place = stable_hash(seed, _normalize(document.text)) / 2**64
     for name, share in split.items():
         place -= share
         if place < 0:
             return name
     return name  # the shares add up to a little less than 1
+
+
+def _normalize(text: str) -> str:
+    return " ".join(text.split())
 
 
 # ---------------------------------------------------------------------------- report
@@ -189,7 +227,7 @@ def tables(report: Mapping[str, Any]) -> List[Table]:
     if report["problems"]:
         examples = report["examples"]
         rows = [
-            (kind, number, examples.get(kind, [""])[0])
+            (kind, number, printable(examples.get(kind, [""])[0]))
             for kind, number in sorted(report["problems"].items())
         ]
         result.append(Table("Problems, left out", ("kind", "number", "first"), rows))

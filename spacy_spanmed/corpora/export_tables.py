@@ -6,7 +6,7 @@ import csv
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from spacy.tokens import Doc, Span
 
@@ -69,8 +69,9 @@ def write_tables(docs: Iterable[Doc], folder: Path, format: str) -> None:
                 writers.append(make_writer(path, columns))
                 stack.callback(writers[-1].close)
             batches: List[List[Row]] = [[], []]
+            taken: Set[str] = set()
             for number, doc in enumerate(docs, start=1):
-                name = name_doc(doc, number)
+                name = name_doc(doc, number, taken)
                 for rows, new in zip(batches, (entity_rows(doc, name), relation_rows(doc, name))):
                     rows.extend(new)
                 for writer, rows in zip(writers, batches):

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Op
 
 from ..doc import ENTITIES, LAYERS, RELATIONS
 from .checks import RELATIONS as RELATION_FACTS
-from .checks import check_documents, count_left_out
+from .checks import UNUSABLE, check_documents, count_left_out
 from .errors import CorpusError
 from .label_map import LabelMap, map_labels
 from .problems import SKIP, Problems
@@ -196,17 +196,18 @@ def read_sources(
     problems = problems or Problems()
     facts = Counter() if facts is None else facts
     if layers is None:
-        layers = find_layers(paths, format, label_map)
+        layers = find_layers(paths, format, label_map, problems)
     elif not layers or any(layer not in LAYERS for layer in layers):
         raise CorpusError(f"Unknown layers {list(layers)}. Known are: {', '.join(LAYERS)}.")
     sources = [(path, get_reader(detect_format(path) if format == AUTO else format))
                for path in map(Path, paths)]  # fmt: skip
-    first = _find_relation(paths, format, label_map) if RELATIONS in layers else None
+    related = RELATIONS in layers
+    kinds = _relation_kinds(paths, format, label_map) if related else [None] * len(paths)
 
     def read_all() -> Iterator[SourceDocument]:
-        for path, read in sources:
+        for (path, read), relates_concepts in zip(sources, kinds):
             for document in read(path, problems):
-                document.relates_concepts = first.concepts if first is not None else None
+                document.relates_concepts = relates_concepts
                 yield document
 
     documents: Iterable[SourceDocument] = read_all()
@@ -216,32 +217,61 @@ def read_sources(
 
 
 def find_layers(
-    paths: Sequence[Path], format: str = AUTO, label_map: Optional[LabelMap] = None
+    paths: Sequence[Path],
+    format: str = AUTO,
+    label_map: Optional[LabelMap] = None,
+    problems: Optional[Problems] = None,
 ) -> List[str]:
     """Tell which layers sources have. One without any relation says nothing about relations: that
     they are unknown, not that there are none.
 
     paths (Sequence[Path]): The sources, taken together. They are read up to the first relation.
     format (str), label_map (Optional[LabelMap]): See `read_documents`.
-    RETURNS (List[str]): "entities", and "relations" if any document has one.
-    RAISES (CorpusError): If a source can't be read.
+    problems (Optional[Problems]): Told of sources that have relations, but none that can be used.
+        Defaults to None: nobody is told.
+    RETURNS (List[str]): "entities", and "relations" if any document has one that can be used.
+    RAISES (CorpusError): If a source can't be read, and see `problems`.
     """
-    return [ENTITIES, RELATIONS] if _find_relation(paths, format, label_map) else [ENTITIES]
+    related = any(_find_relation(path, format, label_map, problems) for path in paths)
+    return [ENTITIES, RELATIONS] if related else [ENTITIES]
+
+
+def _relation_kinds(
+    paths: Sequence[Path], format: str, label_map: Optional[LabelMap]
+) -> List[Optional[bool]]:
+    """RETURNS (List[Optional[bool]]): For each source whether its relations are between concepts.
+    One without relations follows the others if they agree; else that isn't known (None)."""
+    found = [_find_relation(path, format, label_map) for path in paths]
+    kinds = {relation.concepts for relation in found if relation is not None}
+    common = kinds.pop() if len(kinds) == 1 else None
+    return [common if relation is None else relation.concepts for relation in found]
 
 
 def _find_relation(
-    paths: Sequence[Path], format: str, label_map: Optional[LabelMap]
+    path: Path,
+    format: str,
+    label_map: Optional[LabelMap],
+    problems: Optional[Problems] = None,
 ) -> Optional[SourceRelation]:
-    """RETURNS (Optional[SourceRelation]): The first relation of the sources."""
-    problems, facts = Problems(SKIP), Counter()
-    for path in map(Path, paths):
-        read = get_reader(detect_format(path) if format == AUTO else format)
-        documents = read(path, problems)
-        if label_map is not None:
-            documents = map_labels(documents, label_map, problems, facts)
-        for document in documents:
-            if document.relations:
-                return document.relations[0]
+    """RETURNS (Optional[SourceRelation]): The first relation of a source that can be used."""
+    path, skipped, facts = Path(path), Problems(SKIP), Counter()
+    read = get_reader(detect_format(path) if format == AUTO else format)
+    documents: Iterable[SourceDocument] = read(path, skipped)
+    if label_map is not None:
+        documents = map_labels(documents, label_map, skipped, facts)
+    documents = _limit_layers(documents, LAYERS, facts)
+    for document in check_documents(documents, skipped, facts):
+        if document.relations:
+            return document.relations[0]
+    unusable = facts[f"{RELATION_FACTS} {UNUSABLE}"]
+    if unusable and problems is not None:  # else they would go in silence, with their layer
+        # The first that speaks of relations, if any does: others lose theirs with a document
+        kind = min(skipped.examples, key=lambda kind: not kind.startswith(RELATION_FACTS))
+        problems.add(
+            "sources without a usable relation",
+            str(path),
+            f"None of its {unusable:,} relations can be used. {skipped.examples[kind][0]}",
+        )
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, Optional, Set, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -15,9 +15,12 @@ from .formats import AUTO, detect_format, get_reader, read_documents
 from .problems import Problems
 from .shards import is_docs, read_docs
 from .source import SourceDocument
-from .source_docs import make_doc, make_source_document
+from .source_docs import NOT_A_DOC, make_doc, make_source_document
 from .text_files import file_stem, read_lines
 
+# What brat's reader stores of a document refers to the annotation, whatever file it has come to
+# lie in: lists under these keys.
+ANNOTATION_KEYS = ("groups", "notes")
 LINES = "lines"  # plain text, a text a line
 TEXTS = "texts"  # a folder of plain text, a text a file
 
@@ -39,7 +42,12 @@ def iter_docs(
         yield from read_docs(path)
     else:
         for document in read_documents(path, format, problems):
-            yield make_doc(tokenize, document)
+            try:
+                doc = make_doc(tokenize, document)
+            except ValueError as error:  # checked documents should all do
+                problems.add(NOT_A_DOC, document.place, str(error))
+                continue
+            yield doc
 
 
 def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[SourceDocument]:
@@ -49,13 +57,18 @@ def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[S
         lines are skipped); or a folder of .txt files, each a text.
     problems (Problems): Told what can't be used.
     format (str): A source's format. Defaults to "auto".
-    YIELDS (SourceDocument): Text, id, passages and info; of a text file the id is its name, of a
+    YIELDS (SourceDocument): Text, id, passages, and info but for what it says of annotation; of a text file the id is its name, of a
         line the file's name, "-" and the line's number.
     RAISES (CorpusError): If the data can't be used.
     RAISES (OSError): If it can't be opened.
     """
     for document in _iter_sources(path, problems, format):
         document.mentions, document.relations = [], []
+        document.info = {
+            key: value
+            for key, value in document.info.items()
+            if not (key in ANNOTATION_KEYS and isinstance(value, list))
+        }
         yield document
 
 
@@ -74,10 +87,7 @@ def _iter_sources(path: Path, problems: Problems, format: str) -> Iterator[Sourc
             lines = [line for _, line in read_lines(file, problems)]
             yield SourceDocument(file.stem, "\n".join(lines), place=str(file))
     else:
-        for document in get_reader(kind)(path, problems):
-            if kind == "brat":  # what it says of a document refers to the annotation
-                document.info = {}
-            yield document
+        yield from get_reader(kind)(path, problems)
 
 
 def _detect_texts(path: Path) -> str:
@@ -119,14 +129,19 @@ def predict(
         yield doc, document
 
 
-def name_doc(doc: Doc, number: int) -> str:
+def name_doc(doc: Doc, number: int, taken: Set[str]) -> str:
     """Make sure that a Doc has an id.
 
-    doc (Doc): A Doc without an id gets its number.
+    doc (Doc): A Doc without an id gets its number, or the next one that is free.
     number (int): Its place in the corpus, from 1.
+    taken (Set[str]): The ids of the Docs before it; its own is added.
     RETURNS (str): The id.
     """
     meta: Optional[dict] = doc.user_data.get(META_KEY)
-    name = str((meta or {}).get("id") or number)
+    name = str((meta or {}).get("id") or "")
+    while not name:
+        name = str(number) if str(number) not in taken else ""
+        number += 1
+    taken.add(name)
     doc.user_data[META_KEY] = {**(meta or {}), "id": name}
     return name

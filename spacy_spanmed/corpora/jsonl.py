@@ -13,6 +13,8 @@ Only "text" is required; of a span "start", "end" and "label", of a relation "he
 identifiers of concepts. "meta" becomes `info`. Also read are
 
 - "entities": [[start, end, label], ...] beside or instead of "spans", and "kb_id" of a span;
+- what spaCy's `Doc.to_json` writes: "ents", a list of spans, and "spans" as an object, of whose
+  groups "spanmed" is read; another group that holds anything is a problem;
 - an id in "meta", under "id" or "pmid"; where there is none it is the file's name without suffix,
   "-" and the line's number;
 - Prodigy's relations, {"head_span": {"start", "end", "label"}, "child_span": {...}, "label"}: the
@@ -29,15 +31,17 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
-from ..doc import LAYERS
+from ..concepts import split_ids
+from ..doc import LAYERS, SPANS_KEY
 from .errors import CorpusError
 from .problems import Problems
 from .source import Passage, SourceDocument, SourceMention, SourceRelation
 from .text_files import file_stem, read_lines, write_text_atomically
 
 REJECTED = "rejected in Prodigy"
+MAX_DEPTH = 100  # levels of lists and objects in `info`: deeper ones can't be stored everywhere
 
 _Object = Dict[str, Any]
 
@@ -163,12 +167,26 @@ def _get_name(item: _Object, key: str, default: Any = _MISSING) -> str:
     return _get(item, key, str, default)
 
 
+def _get_info(item: _Object, key: str = "info") -> _Object:
+    info = _get(item, key, dict, {})
+    level: List[Any] = [info]
+    for _ in range(MAX_DEPTH):
+        inner = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for values in inner for v in values if isinstance(v, (dict, list))]
+        if not level:
+            return info
+    raise _Unusable(
+        f"{key!r} holds lists and objects of more than {MAX_DEPTH} levels. Remove what no "
+        f"document needs."
+    )
+
+
 # -------------------------------------------------------------------------- documents
 
 
 def _make_document(value: _Object, name: str, place: str) -> SourceDocument:
     text = _get(value, "text", str)
-    meta = _get(value, "meta", dict, {})
+    meta = _get_info(value, "meta")
     for key in ("pmid", "id"):
         if type(meta.get(key)) in (str, int):
             name = str(meta[key])
@@ -195,7 +213,9 @@ def _add_annotation(value: _Object, document: SourceDocument, problems: Problems
             except _Unusable as error:
                 problems.add(f"unusable {kind}", place, str(error))
 
-    add("spans", "span", lambda item, place: mentions.append(_make_mention(item, place)))
+    value, grouped = _ungroup(value, document.place, problems)
+    add("ents", "span", lambda item, place: mentions.append(_make_mention(item, place, True)))
+    add("spans", "span", lambda item, place: mentions.append(_make_mention(item, place, grouped)))
     add("entities", "span", lambda item, place: mentions.append(_make_mention(item, place)))
     arguments = _Arguments(mentions)
     add(
@@ -206,20 +226,39 @@ def _add_annotation(value: _Object, document: SourceDocument, problems: Problems
     add("passages", "passage", lambda item, _: document.passages.append(_make_passage(item)))
 
 
+def _ungroup(value: _Object, place: str, problems: Problems) -> Tuple[_Object, bool]:
+    """RETURNS (Tuple[_Object, bool]): A line with a list of "spans", and whether they were in a
+    group."""
+    spans = value.get("spans")
+    if not isinstance(spans, dict):
+        return value, False
+    others = [key for key, group in spans.items() if group and key != SPANS_KEY]
+    if others:
+        problems.add(
+            "span groups that aren't read",
+            place,
+            f"'spans' has groups that aren't read: {', '.join(others)[:80]}. Name the one to be "
+            f"read {SPANS_KEY!r}, and remove the others.",
+        )
+    return {**value, "spans": spans.get(SPANS_KEY)}, True
+
+
 def _check_object(item: Any) -> _Object:
     if not isinstance(item, dict):
         raise _Unusable(f"{_name_type(item)} instead of an object.")
     return item
 
 
-def _make_mention(item: Any, place: str) -> SourceMention:
+def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
     if isinstance(item, list):
         if len(item) != 3:
             raise _Unusable(f"a list of {len(item)}. It must be [start, end, label].")
         item = dict(zip(("start", "end", "label"), item))
     item = _check_object(item)
     knowledge = _get_name(item, "kb_id", "")
-    concepts = _get(item, "concepts", list, [knowledge] if knowledge else [])
+    # That of a Doc may join several.
+    known = split_ids(knowledge) if of_doc else [knowledge] if knowledge else []
+    concepts = _get(item, "concepts", list, known)
     if not all(isinstance(concept, str) for concept in concepts):
         raise _Unusable("'concepts' must be a list of strings.")
     return SourceMention(
@@ -230,7 +269,7 @@ def _make_mention(item: Any, place: str) -> SourceMention:
         fragments=[_make_offsets(pair) for pair in _get(item, "fragments", list, [])],
         id=_get_name(item, "id", ""),
         text=_get(item, "text", str, None),
-        info=_get(item, "info", dict, {}),
+        info=_get_info(item),
         place=place,
     )
 
@@ -245,7 +284,7 @@ def _make_offsets(pair: Any) -> tuple:
 def _make_passage(item: Any) -> Passage:
     item = _check_object(item)
     start, end = _get(item, "start", int), _get(item, "end", int)
-    return Passage(_get(item, "name", str, ""), start, end, _get(item, "info", dict, {}))
+    return Passage(_get(item, "name", str, ""), start, end, _get_info(item))
 
 
 # -------------------------------------------------------------------------- relations
@@ -290,7 +329,7 @@ def _make_relation(item: Any, place: str, arguments: _Arguments) -> SourceRelati
     rest = {
         "negated": _get(item, "negated", bool, False),
         "id": _get_name(item, "id", ""),
-        "info": _get(item, "info", dict, {}),
+        "info": _get_info(item),
         "place": place,
     }
     if "tail" not in item and ("child" in item or "head_span" in item or "child_span" in item):

@@ -51,6 +51,8 @@ def explain_mismatch(text: str, parts: Sequence[Offsets], given: str) -> str:
     shifted = find_nearby(text, given, start)
     if shifted is None:
         return f"{message} Do text and offsets belong together? Correct one of them."
+    if shifted == start:
+        return f"{message} {_explain_end(end, start + len(given), len(parts))}"
     shift = start - shifted
     hint = ""
     if abs(shift) == 1:
@@ -58,6 +60,17 @@ def explain_mismatch(text: str, parts: Sequence[Offsets], given: str) -> str:
     return (
         f"{message} That string is at character {shifted}, so the offset is {abs(shift)} too "
         f"{'high' if shift > 0 else 'low'}{hint}. Correct the offsets, or the text before it."
+    )
+
+
+def _explain_end(end: int, right: int, parts: int) -> str:
+    if end == right and parts > 1:
+        return "That string is there in one piece. Leave the fragments out, or correct the string."
+    shift = end - right
+    hint = " (ends are exclusive: the character after the last)" if shift == -1 else ""
+    return (
+        f"That string begins there but ends at character {right}, so the end is {abs(shift)} too "
+        f"{'high' if shift > 0 else 'low'}{hint}. Correct the end, or the string."
     )
 
 

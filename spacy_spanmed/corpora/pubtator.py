@@ -35,7 +35,7 @@ _PASSAGE = re.compile(r"([^|\t]*)\|([ta])\|(.*)", re.DOTALL)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*")  # what was meant as an offset
 _VARIANT = re.compile(r"(\w+:)?([A-Za-z]\||[A-Za-z]*\|(SUB|DEL|INS|DUP|INDEL|FS|Allele)\|)")
-_LINE_END = re.compile(r"\r*\n|\r+\Z")
+_LINE_END = re.compile(r"(?<!\r)(?:\r*\n|\r+\Z)")  # the lookbehind: no run is tried twice
 _CUT = re.compile(r"[\r\n]|(?<=[.?!]) ")  # where a text without passages is taken apart
 
 

@@ -31,6 +31,7 @@ from .alignment import Tokenize, make_gold_doc, trim_offsets
 from .source import Passage, SourceDocument, SourceMention, SourceRelation
 
 SOURCE_KEY = "spanmed_source"
+NOT_A_DOC = "documents that can't become Docs"  # kind of problem
 
 
 def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
@@ -40,7 +41,7 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
     document (SourceDocument): Checked (see `checks.py`); white space at the ends of mentions is
         trimmed here.
     RETURNS (Doc): With `doc.user_data["spanmed_meta"]["id"]`. Its relations are between concepts
-        if those of the document (or, if it has none, of its source) are.
+        if any of the document (or, if it has none, those of its source) are.
     RAISES (ValueError): On offsets outside the text or a relation of an unknown mention.
     """
     text = document.text
@@ -68,10 +69,11 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
         extra = {"id": relation.id, "info": relation.info}
         key = [*key, relation.negated]
         relation_extras.append([key, {name: value for name, value in extra.items() if value}])
-    between_concepts = document.relates_concepts
-    if between_concepts is None:  # with identifiers, and nothing said of mentions
-        between_concepts = not tuples and any(mentions.values())
-    between_concepts = bool(concept_tuples or between_concepts)
+    between_concepts = bool(concept_tuples)
+    if not document.relations:
+        between_concepts = bool(document.relates_concepts)
+        if document.relates_concepts is None:  # not told, but there are identifiers to relate
+            between_concepts = any(mentions.values())
     related = RELATIONS in document.layers
     doc = make_gold_doc(
         tokenize,

@@ -71,9 +71,9 @@ class SourceCorpus:
             if format not in self.formats:
                 names = " or ".join(self.formats)
                 raise CorpusError(f"{self.path}: this is {format}, not {names}.")
-        if self.layers is None:  # remembered: a training reads its corpus many times
-            self.layers = find_layers([self.path], format, self.label_map)
         problems = Problems(self.on_error)
+        if self.layers is None:  # remembered: a training reads its corpus many times
+            self.layers = find_layers([self.path], format, self.label_map, problems)
         count = 0
         documents = read_documents(self.path, format, problems, self.layers, self.label_map)
         for document in documents:

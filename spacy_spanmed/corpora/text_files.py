@@ -24,9 +24,14 @@ def open_bytes(path: Path) -> BinaryIO:
     path (Path): The file.
     RETURNS (BinaryIO): Its content. Reading from it raises a CorpusError where a gzip file is
         damaged or ends early.
+    RAISES (CorpusError): On a pipe or device, which is empty when it is read a second time: formats
+        are detected, and relations looked for, before the documents are read.
     RAISES (OSError): If it can't be opened.
     """
-    file = Path(path).open("rb")
+    path = Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise CorpusError(f"{path}: a pipe can't be read twice: save it to a file.")
+    file = path.open("rb")
     if file.peek(2)[:2] != GZIP_MAGIC:
         return file
     return io.BufferedReader(_Unpacked(file, path), 1 << 16)
@@ -67,8 +72,8 @@ def read_lines(path: Path, problems: Problems) -> Iterator[Tuple[int, str]]:
     problems (Problems): Told of lines that are not UTF-8; when they are to be skipped, such a line
         is decoded as Latin-1 instead.
     YIELDS (Tuple[int, str]): The line's number, from 1, and its text without line end.
-    RAISES (CorpusError): On a damaged gzip file, naming the line reached, and on a line of more
-        than 50 million bytes.
+    RAISES (CorpusError): On a damaged gzip file, naming the line reached, on a line of more than
+        50 million bytes, and on a pipe.
     RAISES (OSError): If the file can't be opened.
     """
     with open_bytes(path) as file:
@@ -112,16 +117,25 @@ def file_stem(path: Path) -> str:
     return Path(name[:-3] if name.lower().endswith(".gz") else name).stem
 
 
+def printable(text: str) -> str:
+    """RETURNS (str): A text that any UTF-8 terminal takes: bytes of file names that aren't UTF-8,
+    which Python keeps as half characters, are written out."""
+    return text.encode("utf8", "backslashreplace").decode("utf8")
+
+
 def write_text_atomically(path: Path, chunks: Iterable[str]) -> None:
     """Write a UTF-8 file piece by piece, so that it is there whole or not at all.
 
     path (Path): The file; missing folders are made. A name ending in ".gz" is gzipped, without a
         time stamp, so that the same text gives the same bytes.
     chunks (Iterable[str]): The text, line ends included. An error from it leaves no file behind.
-    RAISES (CorpusError): On characters that UTF-8 doesn't have (lone surrogates).
+    RAISES (CorpusError): On characters that UTF-8 doesn't have (lone surrogates), and if there is
+        a folder of that name.
     RAISES (OSError): If it can't be written.
     """
     path = Path(path)
+    if path.is_dir():
+        raise CorpusError(f"{path}: a folder. Choose another output, or name a file in it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

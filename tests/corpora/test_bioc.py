@@ -12,6 +12,7 @@ from spacy_spanmed.corpora.errors import CorpusError
 from spacy_spanmed.corpora.problems import Problems
 from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
 
+STRAY = '<annotation id="T9"><location offset="0" length="4"/></annotation>'
 DOCTYPE = '<!DOCTYPE collection SYSTEM "BioC.dtd">'
 XML = """\
 <?xml version="1.0" encoding="UTF-8"?>
@@ -126,6 +127,12 @@ def test_xml_gzipped_and_in_another_encoding(file):
     assert document.info == {"journal": "Caf\u00e9"}
 
 
+def test_xml_in_an_encoding_that_is_not_read(file):
+    file.write_bytes(XML.replace("UTF-8", "GBK").encode("gbk"))
+    with pytest.raises(CorpusError, match="Convert it to UTF-8"):
+        list(bioc_xml.read(file, Problems()))
+
+
 @pytest.mark.parametrize(
     "declarations",
     [
@@ -186,6 +193,14 @@ def _resident():
             "infon given twice",
             (2, 3),
         ),
+        ("<key>", f"{STRAY}<key>", "annotation in the wrong place", (2, 3)),
+        ("</document>", f"</document>{STRAY}", "annotation in the wrong place", (2, 3)),
+        ("</document>", f"<x>{STRAY}</x></document>", "annotation in the wrong place", (2, 3)),
+        ("<text>Gut pain", f"{STRAY}<text>Gut pain", "annotation in the wrong place", (2, 3)),
+        ("<source>", "<x><document/></x><source>", "document in the wrong place", (2, 3)),
+        ("</id>", "</id><x><passage/></x>", "passage in the wrong place", None),
+        ("<text>Gut and", "<text>a</text><text>Gut and", "text given twice", None),
+        ("</id>", "</id><id>12</id>", "id given twice", None),
     ],
 )  # fmt: skip
 def test_xml_problems(file, old, new, kind, kept):
@@ -409,6 +424,7 @@ def test_json_problems(file, change, kind):
         b'{"documents": [' + b"[" * 200_000,
         b'{"x": ' * 200_000,
         b'{"documents": []} x',
+        b'{"documents": [], "documents": []}',
         b'{"documents": ["\xff"]}',
     ],
 )
@@ -416,6 +432,16 @@ def test_not_json(file, data):
     for on_error in ("raise", "skip"):
         with pytest.raises(CorpusError, match="corpus: "):
             read_json(file, data, on_error)
+
+
+def test_json_repeated_keys(file):
+    data = b"""{"documents": [{"id": "1", "passages": [], "infons": {"a": 1, "a": 2}},
+        {"id": "2", "passages": [], "infons": {"a": 1, "b": {"a": 1}}}]}"""
+    with pytest.raises(CorpusError, match="document 1: the key 'a' occurs twice"):
+        read_json(file, data)
+    documents, problems = read_json(file, data, "skip")
+    assert [d.id for d in documents] == ["2"]
+    assert problems.counts == {"document of the wrong form": 1}
 
 
 def test_json_byte_order_mark_and_empty(file):
@@ -453,6 +479,17 @@ def test_write_passages_that_are_not_the_text(file):
     document.mentions = [SourceMention(3, 5, "L")]
     (again,) = round_trip(file, [document])
     assert again == SourceDocument("1", "Ab cd ef", document.mentions)
+
+
+def test_write_info_of_another_form(file):
+    sentences = [{"start": 0, "end": "x"}, 1, {"start": 0, "end": 2, "infons": [1]}]
+    document = SourceDocument("1", "Ab cd", passages=[Passage("x", 0, 5)])
+    document.passages[0].info = {"sentences": sentences, "infons": [1]}
+    document.mentions = [SourceMention(0, 2, "L", id="T1"), SourceMention(3, 5, "L", id="T2")]
+    document.relations = [SourceRelation("T1", "T2", "R", info={"node": [1, 10**12]})]
+    (again,) = round_trip(file, [document])
+    assert again.passages[0].info == {"sentences": [{"start": 0, "end": 2}]}
+    assert again.relations == document.relations
 
 
 # -------------------------------------------------------------------------- hypothesis

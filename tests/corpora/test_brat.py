@@ -241,6 +241,14 @@ def test_write_what_brat_cannot_express(tmp_path):
     ]
 
 
+def test_groups_of_another_form(tmp_path):
+    mentions = [SourceMention(0, 1, "X", id="T1"), SourceMention(2, 3, "X", id="T2")]
+    groups = [["Equiv", "T1", ["T2"], {}, "T2"], ["Equiv", 1, "T2"], [None], "T1"]
+    document = SourceDocument("a", "a b", mentions, info={"groups": groups})
+    write([document], tmp_path / "out")
+    assert (tmp_path / "out" / "a.ann").read_text().splitlines()[2:] == ["*\tEquiv T1 T2"]
+
+
 def test_changed_events(tmp_path):
     make(tmp_path / "in")
     (document,), _ = read_all(tmp_path / "in")

@@ -133,6 +133,48 @@ def test_duplicate_mentions_are_merged_and_relations_follow():
     assert facts["composite mentions (several concepts)"] == 1
 
 
+def test_merged_mentions_join_what_is_said_of_them():
+    infos = [
+        {"notes": [{"id": "#1"}], "x": 1},
+        {"notes": [{"id": "#1"}, {"id": "#2"}], "events": [{"id": "E2"}], "x": 1},
+        {"x": 2},
+    ]
+    mentions = [mention("COX-1", info=info) for info in infos]
+    (kept,), facts, _ = check(document(mentions))
+    assert [m.info for m in kept.mentions] == [
+        {"notes": [{"id": "#1"}, {"id": "#2"}], "events": [{"id": "E2"}], "x": 1}
+    ]
+    assert infos[0] == {"notes": [{"id": "#1"}], "x": 1}
+    assert facts["merged mentions with other info"] == 1
+
+
+def test_parts_of_relations_of_more_than_two_mentions_are_not_merged():
+    mentions = [mention(string, id=string) for string in ("Aspirin", "COX-1", "COX-2")]
+    relations = [
+        SourceRelation("Aspirin", tail, "STOPS", id=name, info={"node": [number, 2]})
+        for name in ("R1", "R2")
+        for number, tail in ((1, "COX-1"), (2, "COX-2"))
+    ]
+    (kept,), facts, _ = check(document(mentions, [*relations, *relations[:2]]))
+    assert kept.relations == relations
+    assert facts["relations merged into an equal one"] == 2
+
+
+def test_an_event_may_be_anything():
+    relation = SourceRelation("T1", "T1", "IS", info={"event": {"a": [1]}})
+    (kept,), _, _ = check(document([mention("COX-1", id="T1")], [relation, relation]))
+    assert kept.relations == [relation]
+
+
+def test_what_is_no_identifier():
+    mentions = [mention("Aspirin", concepts=["", "D1", "NIL"]), mention("COX-1", concepts=["NIL"])]
+    (kept,), facts, _ = check(document(mentions))
+    assert [m.concepts for m in kept.mentions] == [["D1"], []]
+    assert facts["mentions without identifier"] == 1
+    relation = SourceRelation("D1", "NIL", "STOPS", concepts=True, place="f:3")
+    fails(document(mentions, [relation]), match="has the identifier 'NIL'")
+
+
 def test_a_merged_mention_takes_over_an_id():
     (kept,), _, _ = check(
         document(

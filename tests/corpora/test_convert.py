@@ -1,6 +1,7 @@
 """`spanmed convert` and `spanmed lost`: from any format to files that spaCy trains on."""
 
 import json
+import os
 import re
 
 import pytest
@@ -15,6 +16,7 @@ from spacy_spanmed.cli import app
 from spacy_spanmed.corpora import convert as module
 from spacy_spanmed.corpora.convert import convert, parse_split, tables
 from spacy_spanmed.corpora.errors import CorpusError
+from spacy_spanmed.corpora.inputs import iter_docs
 from spacy_spanmed.corpora.problems import Problems
 from spacy_spanmed.corpora.shards import ShardWriter, read_docs
 from spacy_spanmed.doc import get_concept_relation_tuples, get_layers, get_relation_tuples
@@ -266,3 +268,56 @@ def test_lost(paths, tmp_path):
 def test_help_has_an_example(command):
     result = run(command, "--help")
     assert result.exit_code == 0 and f"Example: spanmed {command}" in result.output
+
+
+def test_equal_texts_are_counted_and_in_one_split(tmp_path):
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    texts = [f"Aspirin {i} helps." for i in range(30)]
+    first.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    second.write_text("".join(json.dumps({"text": f"{text} \n"}) + "\n" for text in texts))
+    output = tmp_path / "out"
+    report = convert([first, second], output, split={"train": 0.5, "test": 0.5})
+    assert report["facts"]["documents with the text of an earlier one"] == 30
+    train, test = (
+        {doc.text.strip() for doc in read(output / f"{name}.spacy")} for name in ("train", "test")
+    )
+    assert train and test and not train & test
+    assert ("documents with the text of an earlier one", 30) in [
+        row for table in tables(report) for row in table.rows
+    ]
+
+
+def test_splits_of_an_earlier_run_are_not_left_beside_new_ones(tmp_path):
+    source, output = write_many(tmp_path / "many.pubtator", 3), tmp_path / "out"
+    convert([source], output, split={"train": 0.5, "test": 0.5})
+    convert([source], output, split={"train": 0.4, "test": 0.6})
+    fails("convert", source, output, "--split", "train=1", match="already holds test.spacy")
+    assert (output / "test.spacy").exists()
+
+
+def test_the_report_of_the_current_folder_lies_beside_it(tmp_path, monkeypatch):
+    source, output = write_many(tmp_path / "many.pubtator", 3), tmp_path / "out"
+    output.mkdir()
+    monkeypatch.chdir(output)
+    result = run("convert", source, ".", "--split", "train=1")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out.report.json").exists() and (output / "train.spacy").exists()
+
+
+def test_file_names_that_are_not_utf8(tmp_path):
+    source = tmp_path / os.fsdecode(b"caf\xe9.pubtator")
+    try:
+        source.write_text(PUBTATOR + "104|t|\n104|a|\n104\t0\t1\tx\tY\n", encoding="utf-8")
+    except OSError:
+        pytest.skip("This file system has no such names.")
+    for name in ("out.spacy", os.fsdecode(b"\xe9.spacy")):
+        result = run("convert", source, tmp_path / name, "--on-error", "skip")
+        assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out.report.json").read_text(encoding="utf-8"))
+    assert report["sources"][0]["path"] == str(source)
+
+
+def test_docs_of_a_failing_tokenizer_are_skipped(paths, monkeypatch):
+    problems = Problems("skip")
+    assert not list(iter_docs(paths["pubtator"], lambda text: spacy.blank("en")("a"), problems))
+    assert problems.counts == {"documents that can't become Docs": 3}

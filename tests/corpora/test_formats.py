@@ -1,5 +1,7 @@
 """Formats are told apart, read through one door, and know their layers."""
 
+import json
+import os
 import sys
 from collections import Counter
 
@@ -156,3 +158,39 @@ def test_a_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "bioc", None)
     with pytest.raises(CorpusError, match=r"pip install 'spacy_spanmed\[corpora\]'"):
         get_reader("bioc-json")
+
+
+def test_what_relations_connect_is_told_of_each_source(paths):
+    sources = [paths["pubtator"], paths["brat"]]
+    for order in (sources, sources[::-1]):
+        found = {document.id: document.relates_concepts for document in read_sources(order)}
+        assert found["101"] is found["102"] is True
+        assert [value for name, value in found.items() if not name.startswith("10")] == [False]
+
+
+def test_relations_that_cannot_be_used_do_not_make_a_layer(tmp_path):
+    path = tmp_path / "x.jsonl"
+    spans = [{"start": 0, "end": 5, "label": "ORGAN", "id": "T1"}]
+    for tail, layers, expected in (
+        ("T1", ["entities", "relations"], ["entities", "relations"]),
+        ("T1", ["entities"], ["entities"]),
+        ("T9", ["entities", "relations"], ["entities"]),
+    ):
+        relations = [{"head": "T1", "tail": tail, "label": "IN"}]
+        item = {"id": "1", "text": "Heart", "spans": spans, "relations": relations}
+        path.write_text(json.dumps({**item, "layers": layers}))
+        assert find_layers([path]) == expected
+    with pytest.raises(CorpusError, match=r"None of its 1 relations can be used.*the id 'T9'"):
+        list(read_documents(path))
+    problems = Problems("skip")
+    (document,) = read_documents(path, problems=problems)
+    assert (document.layers, document.relations) == (["entities"], [])
+    assert problems.counts == {"sources without a usable relation": 1}
+
+
+def test_a_pipe_is_refused_rather_than_read_in_part(tmp_path):
+    for name in ("x", "x.pubtator"):
+        path = tmp_path / name
+        os.mkfifo(path)
+        with pytest.raises(CorpusError, match="a pipe can't be read twice: save it to a file"):
+            list(read_documents(path))

@@ -2,8 +2,10 @@ import gzip
 import json
 
 import pytest
+import spacy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from spacy.tokens import Span
 
 from spacy_spanmed.corpora.errors import CorpusError
 from spacy_spanmed.corpora.jsonl import read, write
@@ -87,6 +89,36 @@ def test_form_of_spacy(tmp_path):
         SourceMention(13, 18, "CELL", ["C1"]),
         SourceMention(0, 4, "CHEMICAL"),
     ]
+
+
+def test_form_of_a_doc(tmp_path):
+    doc = spacy.blank("en")("Zinc acts on cells.")
+    doc.ents = [Span(doc, 0, 1, "CHEMICAL")]
+    doc.spans["spanmed"] = [Span(doc, 3, 4, "CELL", kb_id="C1,C%2C2")]
+    doc.spans["empty"] = []
+    document = load_one(tmp_path, doc.to_json())
+    assert document.mentions == [
+        SourceMention(0, 4, "CHEMICAL"),
+        SourceMention(13, 18, "CELL", ["C1", "C,2"]),
+    ]
+    doc.spans["other"] = [doc[1:2]]
+    with pytest.raises(CorpusError, match=r"file\.jsonl:1: .* read: other\. Name .* 'spanmed'"):
+        load_one(tmp_path, doc.to_json())
+    documents, problems = load(tmp_path, json.dumps(doc.to_json()), "skip")
+    assert documents == [document] and sum(problems.counts.values()) == 1
+
+
+def test_deep_info(tmp_path):
+    deep = []
+    for _ in range(98):
+        deep = [deep]
+    span = {"start": 0, "end": 1, "label": "X", "info": {"a": deep}}
+    assert load_one(tmp_path, {"text": "a", "spans": [span], "meta": {"a": deep}}).mentions
+    span["info"]["a"] = [deep]
+    with pytest.raises(CorpusError, match=r"spans\[0\]: 'info' holds .* more than 100 levels"):
+        load_one(tmp_path, {"text": "a", "spans": [span]})
+    with pytest.raises(CorpusError, match="'meta' holds .* more than 100 levels"):
+        load_one(tmp_path, {"text": "a", "meta": span["info"]})
 
 
 @pytest.mark.parametrize(
@@ -234,8 +266,8 @@ def test_unusable_annotation(tmp_path, key, item):
 
 
 def test_annotation_that_is_no_list(tmp_path):
-    data = '{"text": "a", "spans": {}, "entities": null, "relations": "x", "passages": 1}'
-    with pytest.raises(CorpusError, match="'spans' is an object"):
+    data = '{"text": "a", "spans": "y", "entities": null, "relations": {}, "passages": 1}'
+    with pytest.raises(CorpusError, match="'spans' is a string"):
         load(tmp_path, data)
     (document,), problems = load(tmp_path, data, "skip")
     assert document == SourceDocument("file-1", "a")

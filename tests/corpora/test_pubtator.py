@@ -269,6 +269,14 @@ def test_changed_identifiers_are_written(tmp_path):
     assert "kidneys\tOrgan\tU01\n" in (tmp_path / "out.txt").read_text()
 
 
+def test_many_carriage_returns(tmp_path):
+    run = "\r" * 100_000  # takes minutes if every one of them is tried as the run's begin
+    document = SourceDocument("1", f"a{run}b. c{run}\n{run}", [SourceMention(0, 1, "X")])
+    write([document], tmp_path / "out.txt")
+    (again,), _ = load(tmp_path, (tmp_path / "out.txt").read_bytes())
+    assert len(again.text) == len(document.text)
+
+
 def test_what_cannot_be_said_is_counted(tmp_path):
     document = SourceDocument(
         "1",

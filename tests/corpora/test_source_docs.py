@@ -7,7 +7,12 @@ from spacy.tokens import DocBin
 
 from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.source_docs import make_doc, make_source_document
-from spacy_spanmed.doc import SPANS_KEY, set_concept_relation_tuples, set_relation_tuples
+from spacy_spanmed.doc import (
+    SPANS_KEY,
+    has_concept_relations,
+    set_concept_relation_tuples,
+    set_relation_tuples,
+)
 from spacy_spanmed.tokenizer import create_tokenizer
 
 NLP = spacy.blank("en")
@@ -104,3 +109,19 @@ def test_changed_entities_are_what_is_written():
     doc.set_ents([doc.char_span(14, 18, label="D")])
     doc.spans[SPANS_KEY] = list(doc.ents)
     assert [(m.start, m.label) for m in make_source_document(doc).mentions] == [(14, "D")]
+
+
+def test_the_documents_own_relations_tell_what_they_connect():
+    mentions = [SourceMention(0, 1, "X", ["D1"], id="T1"), SourceMention(2, 3, "X", id="T2")]
+    between_mentions = SourceRelation("T1", "T2", "R")
+    between_concepts = SourceRelation("D1", "D1", "R", concepts=True)
+    for relations, of_source, expected in (
+        ([between_mentions], True, False),
+        ([between_concepts], False, True),
+        ([between_mentions, between_concepts], None, True),
+        ([], True, True),
+        ([], False, False),
+        ([], None, True),
+    ):
+        document = SourceDocument("1", "a b", mentions, relations, relates_concepts=of_source)
+        assert has_concept_relations(make_doc(TOKENIZE, document)) is expected

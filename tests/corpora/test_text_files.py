@@ -8,6 +8,7 @@ from spacy_spanmed.corpora.problems import Problems
 from spacy_spanmed.corpora.text_files import (
     file_stem,
     open_bytes,
+    printable,
     read_lines,
     write_text_atomically,
 )
@@ -138,3 +139,12 @@ def test_file_stem(tmp_path):
         "",
         "a",
     ]
+
+
+def test_a_folder_is_not_written_over(tmp_path):
+    with pytest.raises(CorpusError, match="a folder. Choose another output"):
+        write_text_atomically(tmp_path, ["x"])
+
+
+def test_half_characters_are_written_out_for_terminals():
+    assert printable("caf\udce9 \u00e9") == "caf\\udce9 \u00e9"
