@@ -155,28 +155,24 @@ def _compare_concepts(
     """RETURNS (Tuple): Gold and predicted relations, and the predicted pairs whatever the label;
     what matches gold has the key of gold."""
     owners = get_gold_concepts(reference)
-    gold_concepts: Dict[str, Concept] = {}
-    for mention, names in owners.items():
-        for name in names:
-            concept = gold_concepts.setdefault(name, Concept(name, mention[2], []))
-            concept.mentions.append(mention)
-    if has_concept_relations(reference):
-        gold_concepts = get_concepts(reference)
+    labels = {name: mention[2] for mention, names in owners.items() for name in names}
+    labels.update((name, concept.label) for name, concept in get_concepts(reference).items())
     # Relations between mentions are compared as relations between their concepts
     relations = get_gold_relations(reference, concepts=True, directed=True)
     gold = _concept_items(
         (ConceptRelationTuple(*pair, label, 1.0, negated) for pair, label, negated in relations),
-        gold_concepts,
+        labels,
         directed,
     )
     if by_id and has_concept_relations(predicted):
         tuples = get_concept_relation_tuples(predicted)
-        result = _concept_items(tuples, gold_concepts, directed)
+        result = _concept_items(tuples, labels, directed)
         return gold, result, {key[:2] for key in result}
     gold_pairs = {key[:2] for key in gold}
     tuples, concepts = _predicted_relations(predicted)
+    own_labels = {name: concept.label for name, concept in concepts.items()}
     result, pairs = {}, set()
-    for key, item in _concept_items(tuples, concepts, directed).items():
+    for key, item in _concept_items(tuples, own_labels, directed).items():
         heads, tails = (
             {owner for mention in concepts[name].mentions for owner in owners.get(mention, ())}
             for name in key[:2]
@@ -200,14 +196,14 @@ def _orders(head: str, tail: str, directed: bool) -> Iterable[Tuple[str, str]]:
 
 
 def _concept_items(
-    tuples: Iterable[ConceptRelationTuple], concepts: Dict[str, Concept], directed: bool
+    tuples: Iterable[ConceptRelationTuple], labels: Dict[str, str], directed: bool
 ) -> Dict[Key, Item]:
     best: Dict[Key, Item] = {}
     for item in sorted(tuples, key=lambda t: (-t.score, t)):
         names = (item.head_id, item.tail_id)
         head, tail = names if directed else sorted(names)
-        labels = (concepts[name].label if name in concepts else "" for name in (head, tail))
-        best.setdefault((head, tail, item.label), Item(item.negated, *labels))
+        ends = (labels.get(name, "") for name in (head, tail))
+        best.setdefault((head, tail, item.label), Item(item.negated, *ends))
     return best
 
 

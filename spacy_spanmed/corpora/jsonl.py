@@ -31,19 +31,21 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..concepts import split_ids
 from ..doc import LAYERS, SPANS_KEY
-from .errors import CorpusError
+from .jsonl_writer import write
 from .problems import Problems
 from .source import Passage, SourceDocument, SourceMention, SourceRelation
-from .text_files import file_stem, read_lines, write_text_atomically
+from .text_files import file_stem, read_lines
 
 REJECTED = "rejected in Prodigy"
 MAX_DEPTH = 100  # levels of lists and objects in `info`: deeper ones can't be stored everywhere
 
 _Object = Dict[str, Any]
+
+__all__ = ["read", "write"]
 
 
 def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
@@ -340,74 +342,3 @@ def _make_relation(item: Any, place: str, arguments: _Arguments) -> SourceRelati
         return SourceRelation(head, tail, label, **rest)
     concepts = _get(item, "concepts", bool, False)
     return SourceRelation(_get_name(item, "head"), _get_name(item, "tail"), label, concepts, **rest)
-
-
-# ---------------------------------------------------------------------------- writing
-
-
-def write(documents: Iterable[SourceDocument], path: Path) -> None:
-    """Write JSON lines in our own form. What is written comes back the same, except places.
-
-    documents (Iterable[SourceDocument]): The documents.
-    path (Path): The file; gzipped if its name ends in ".gz".
-    RAISES (CorpusError): On an `info` that JSON can't express.
-    RAISES (OSError): If the file can't be written.
-    """
-    write_text_atomically(path, map(_format, documents))
-
-
-def _format(document: SourceDocument) -> str:
-    value = {
-        "id": document.id,
-        "text": document.text,
-        "layers": document.layers,
-        "spans": [_mention_object(mention) for mention in document.mentions],
-        "relations": [_relation_object(relation) for relation in document.relations],
-        **_given(passages=[_passage_object(p) for p in document.passages], meta=document.info),
-    }
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
-    except (TypeError, ValueError, RecursionError) as error:
-        raise CorpusError(
-            f"{document.place or 'document'} ({document.id!r}): JSON can't express it ({error}). "
-            f"`info` must hold JSON values only."
-        ) from None
-
-
-def _given(**entries: Any) -> _Object:
-    """RETURNS (Dict[str, Any]): The entries that aren't empty."""
-    return {key: value for key, value in entries.items() if value}
-
-
-def _mention_object(mention: SourceMention) -> _Object:
-    value = {"start": mention.start, "end": mention.end, "label": mention.label}
-    if mention.text is not None:
-        value["text"] = mention.text
-    return {
-        **value,
-        **_given(
-            id=mention.id,
-            concepts=mention.concepts,
-            fragments=mention.fragments,
-            info=mention.info,
-        ),
-    }
-
-
-def _relation_object(relation: SourceRelation) -> _Object:
-    return {
-        "head": relation.head,
-        "tail": relation.tail,
-        "label": relation.label,
-        **_given(
-            concepts=relation.concepts,
-            negated=relation.negated,
-            id=relation.id,
-            info=relation.info,
-        ),
-    }
-
-
-def _passage_object(passage: Passage) -> _Object:
-    value = {"name": passage.name, "start": passage.start, "end": passage.end}
-    return {**value, **_given(info=passage.info)}

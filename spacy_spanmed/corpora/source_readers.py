@@ -87,61 +87,23 @@ class SourceCorpus:
         problems.warn()
 
 
-@registry.readers("spanmed.PubTatorCorpus.v1")
-def create_pubtator_corpus(
-    path: Path,
-    layers: Optional[List[str]] = None,
-    labels: Optional[Path] = None,
-    on_error: str = RAISE,
-    limit: int = 0,
-) -> Reader:
-    """Corpus reader `spanmed.PubTatorCorpus.v1`. See SourceCorpus for the settings."""
-    return SourceCorpus(path, ["pubtator"], layers, labels, on_error, limit)
+def _register(name: str, formats: Sequence[str]) -> Callable[..., Reader]:
+    @registry.readers(name)
+    def create_corpus(
+        path: Path,
+        layers: Optional[List[str]] = None,
+        labels: Optional[Path] = None,
+        on_error: str = RAISE,
+        limit: int = 0,
+    ) -> Reader:
+        """A corpus reader. See SourceCorpus for the settings."""
+        return SourceCorpus(path, formats, layers, labels, on_error, limit)
+
+    return create_corpus
 
 
-@registry.readers("spanmed.BioCCorpus.v1")
-def create_bioc_corpus(
-    path: Path,
-    layers: Optional[List[str]] = None,
-    labels: Optional[Path] = None,
-    on_error: str = RAISE,
-    limit: int = 0,
-) -> Reader:
-    """Corpus reader `spanmed.BioCCorpus.v1`: XML or JSON. See SourceCorpus for the settings."""
-    return SourceCorpus(path, ["bioc-xml", "bioc-json"], layers, labels, on_error, limit)
-
-
-@registry.readers("spanmed.BratCorpus.v1")
-def create_brat_corpus(
-    path: Path,
-    layers: Optional[List[str]] = None,
-    labels: Optional[Path] = None,
-    on_error: str = RAISE,
-    limit: int = 0,
-) -> Reader:
-    """Corpus reader `spanmed.BratCorpus.v1`. See SourceCorpus for the settings."""
-    return SourceCorpus(path, ["brat"], layers, labels, on_error, limit)
-
-
-@registry.readers("spanmed.ConllCorpus.v1")
-def create_conll_corpus(
-    path: Path,
-    layers: Optional[List[str]] = None,
-    labels: Optional[Path] = None,
-    on_error: str = RAISE,
-    limit: int = 0,
-) -> Reader:
-    """Corpus reader `spanmed.ConllCorpus.v1`. See SourceCorpus for the settings."""
-    return SourceCorpus(path, ["conll"], layers, labels, on_error, limit)
-
-
-@registry.readers("spanmed.JsonlCorpus.v1")
-def create_jsonl_corpus(
-    path: Path,
-    layers: Optional[List[str]] = None,
-    labels: Optional[Path] = None,
-    on_error: str = RAISE,
-    limit: int = 0,
-) -> Reader:
-    """Corpus reader `spanmed.JsonlCorpus.v1`. See SourceCorpus for the settings."""
-    return SourceCorpus(path, ["jsonl"], layers, labels, on_error, limit)
+create_pubtator_corpus = _register("spanmed.PubTatorCorpus.v1", ["pubtator"])
+create_bioc_corpus = _register("spanmed.BioCCorpus.v1", ["bioc-xml", "bioc-json"])
+create_brat_corpus = _register("spanmed.BratCorpus.v1", ["brat"])
+create_conll_corpus = _register("spanmed.ConllCorpus.v1", ["conll"])
+create_jsonl_corpus = _register("spanmed.JsonlCorpus.v1", ["jsonl"])

@@ -260,9 +260,9 @@ def get_entity_concepts(doc: Doc) -> Dict[Mention, List[str]]:
 def get_gold_concepts(reference: Doc) -> Dict[Mention, List[str]]:
     """RETURNS (Dict[Mention, List[str]]): For each annotated mention the ids of its concepts. If
     the Doc relates mentions, each has one, by its string if it has no identifier."""
-    if has_concept_relations(reference):
-        return _invert(get_concepts(reference))
     ids = _invert(get_concepts(reference))
+    if has_concept_relations(reference):
+        return ids
     missing = [mention for mention in get_gold_mentions(reference) if mention not in ids]
     return {**ids, **{m: [name] for m, name in make_text_ids(reference, missing).items()}}
 
