@@ -38,6 +38,8 @@ _MARKS = r"[,'\u2032\u2033`.]"
 # of its length. No text has so many in a row for another reason. (The lookbehind: only from the
 # line's first sign is it tried.)
 LINES = rf"(?P<sign>{JOINTS}|{_MARKS})(?<!(?P=sign)(?P=sign))(?P=sign){{19,}}"
+# The same for signs of any mixture (ornaments, emoji).
+RUNS = r"(?<![^\w\s])(?:[^\w\s]|_){20,}"
 EXTRA_EDGES: List[str] = [JOINTS, _MARKS]
 
 
@@ -66,8 +68,8 @@ def create_tokenizer(nlp: Language) -> Tokenizer:
     return Tokenizer(
         nlp.vocab,
         rules=_exceptions(),
-        prefix_search=compile_prefix_regex([LINES, *defaults.prefixes, *EXTRA_EDGES]).search,
-        suffix_search=compile_suffix_regex([LINES, *defaults.suffixes, *EXTRA_EDGES]).search,
+        prefix_search=compile_prefix_regex([LINES, RUNS, *defaults.prefixes, *EXTRA_EDGES]).search,
+        suffix_search=compile_suffix_regex([LINES, RUNS, *defaults.suffixes, *EXTRA_EDGES]).search,
         infix_finditer=compile_infix_regex(infixes).finditer,
         # Chemical names look like addresses to spaCy's URL pattern; nothing is worth that here.
         url_match=None,

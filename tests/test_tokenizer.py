@@ -54,9 +54,16 @@ def test_english_contractions_are_kept():
 
 def test_lines_drawn_with_one_sign():
     line = "-" * 20
-    assert tokens(f"see {line} ({'=' * 30})") == ["see", line, "(", "=" * 30, ")"]
+    assert tokens(f"see {line} a{'=' * 30}") == ["see", line, "a", "=" * 30]
     assert tokens("-" * 19) == ["-"] * 19
     assert len(tokens("'" * 100_000)) == 1  # sign by sign this takes hours
+
+
+def test_runs_of_mixed_signs():
+    assert tokens("mice 🐭🐭 (n=4)") == ["mice", "🐭", "🐭", "(", "n", "=", "4", ")"]
+    assert tokens(f"see {'-.' * 10} here") == ["see", "-." * 10, "here"]
+    for pair in ("-.", "🐭🧬", "',", "\"'", "_-"):  # sign by sign this takes hours
+        assert len(tokens(pair * 20_000)) == 1
 
 
 @given(st.text(max_size=80))

@@ -33,7 +33,7 @@ from .problems import Problems
 from .report import Description, Table, split_tables
 from .shards import SHARD_SIZE, ShardWriter, read_docs
 from .source import SourceDocument
-from .source_docs import NOT_A_DOC, make_doc
+from .source_docs import try_make_doc
 from .splits import TRAIN, stable_hash
 from .text_files import printable
 
@@ -148,10 +148,8 @@ def _make_docs(
     for i, document in enumerate(documents):
         if i % VOCABULARY_LIFETIME == 0:
             tokenize: Tokenize = create_tokenizer(spacy.blank("en"))
-        try:
-            doc = make_doc(tokenize, document)
-        except ValueError as error:  # checked documents should all do
-            problems.add(NOT_A_DOC, document.place, str(error))
+        doc = try_make_doc(tokenize, document, problems)
+        if doc is None:
             for what, number in (
                 (DOCUMENTS, 1),
                 (MENTIONS, len(document.mentions)),

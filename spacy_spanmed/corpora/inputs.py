@@ -15,7 +15,7 @@ from .formats import AUTO, detect_format, get_reader, read_documents
 from .problems import Problems
 from .shards import is_docs, read_docs
 from .source import SourceDocument
-from .source_docs import NOT_A_DOC, make_doc, make_source_document
+from .source_docs import make_source_document, try_make_doc
 from .text_files import file_stem, read_lines
 
 # What brat's reader stores of a document refers to the annotation, whatever file it has come to
@@ -42,12 +42,9 @@ def iter_docs(
         yield from read_docs(path)
     else:
         for document in read_documents(path, format, problems):
-            try:
-                doc = make_doc(tokenize, document)
-            except ValueError as error:  # checked documents should all do
-                problems.add(NOT_A_DOC, document.place, str(error))
-                continue
-            yield doc
+            doc = try_make_doc(tokenize, document, problems)
+            if doc is not None:
+                yield doc
 
 
 def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[SourceDocument]:
@@ -57,8 +54,8 @@ def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[S
         lines are skipped); or a folder of .txt files, each a text.
     problems (Problems): Told what can't be used.
     format (str): A source's format. Defaults to "auto".
-    YIELDS (SourceDocument): Text, id, passages, and info but for what it says of annotation; of a text file the id is its name, of a
-        line the file's name, "-" and the line's number.
+    YIELDS (SourceDocument): Text, id, passages, and info but for what it says of annotation; of a
+        text file the id is its name, of a line the file's name, "-" and the line's number.
     RAISES (CorpusError): If the data can't be used.
     RAISES (OSError): If it can't be opened.
     """

@@ -9,7 +9,7 @@ still written right.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc
 
@@ -28,10 +28,21 @@ from ..doc import (
     has_concept_relations,
 )
 from .alignment import Tokenize, make_gold_doc, trim_offsets
+from .problems import Problems
 from .source import Passage, SourceDocument, SourceMention, SourceRelation
 
 SOURCE_KEY = "spanmed_source"
 NOT_A_DOC = "documents that can't become Docs"  # kind of problem
+
+
+def try_make_doc(tokenize: Tokenize, document: SourceDocument, problems: Problems) -> Optional[Doc]:
+    """As `make_doc`, but problems are told of a document that can't become a Doc (checked ones
+    should all do). RETURNS (Optional[Doc]): The Doc, or None."""
+    try:
+        return make_doc(tokenize, document)
+    except ValueError as error:
+        problems.add(NOT_A_DOC, document.place, str(error))
+        return None
 
 
 def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:

@@ -19,7 +19,7 @@ from .errors import CorpusError
 from .formats import detect_format, find_layers, read_documents
 from .label_map import read_label_map
 from .problems import RAISE, Problems
-from .source_docs import make_doc
+from .source_docs import try_make_doc
 
 Reader = Callable[[Language], Iterator[Example]]
 
@@ -77,8 +77,8 @@ class SourceCorpus:
         count = 0
         documents = read_documents(self.path, format, problems, self.layers, self.label_map)
         for document in documents:
-            reference = make_doc(nlp.tokenizer, document)
-            if not len(reference):
+            reference = try_make_doc(nlp.tokenizer, document, problems)
+            if reference is None or not len(reference):
                 continue
             yield Example(nlp.make_doc(reference.text), reference)
             count += 1

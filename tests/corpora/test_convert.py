@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora import convert as module
+from spacy_spanmed.corpora import source_docs
 from spacy_spanmed.corpora.convert import convert, parse_split, tables
 from spacy_spanmed.corpora.errors import CorpusError
 from spacy_spanmed.corpora.inputs import iter_docs
@@ -187,7 +188,7 @@ def test_a_failing_tokenizer_is_a_problem(paths, tmp_path, monkeypatch):
     def refuse(tokenize, document):
         raise ValueError("The tokenizer changes the text.")
 
-    monkeypatch.setattr(module, "make_doc", refuse)
+    monkeypatch.setattr(source_docs, "make_doc", refuse)
     problems = Problems("skip")
     with pytest.raises(CorpusError, match="No document to write"):
         convert([paths["pubtator"]], tmp_path / "out.spacy", problems=problems)
