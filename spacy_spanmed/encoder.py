@@ -44,6 +44,7 @@ class EncoderShim(AdamWMixin, HFShim):
 
     precision: str = "auto"
     freeze_embeddings: bool = True
+    piece_dropout: float = 0.0
 
     def autocast(self) -> ContextManager:
         device = self.device
@@ -78,13 +79,23 @@ class EncoderShim(AdamWMixin, HFShim):
         if self.freeze_embeddings:  # each time: loading a pipeline makes new parameters
             self._model.get_input_embeddings().weight.requires_grad_(False)
         with self.autocast():
-            hidden = self._model(**inputs.kwargs).last_hidden_state.float()
+            ids = self._hide_pieces(inputs.kwargs["input_ids"])
+            hidden = self._model(**{**inputs.kwargs, "input_ids": ids}).last_hidden_state.float()
 
         def backprop(grads: ArgsKwargs) -> ArgsKwargs:
             torch.autograd.backward(hidden, list(grads.kwargs["grad_tensors"])[0])
             return inputs
 
         return BaseModelOutput(last_hidden_state=hidden), backprop
+
+    def _hide_pieces(self, ids: torch.Tensor) -> torch.Tensor:
+        """RETURNS (Tensor): The ids, with `piece_dropout` of them replaced by the mask token."""
+        tokenizer = self._hfmodel.tokenizer
+        if not self.piece_dropout or tokenizer.mask_token_id is None:
+            return ids
+        special = torch.tensor(tokenizer.all_special_ids, device=ids.device)
+        hidden = torch.rand(ids.shape, device=ids.device) < self.piece_dropout
+        return ids.masked_fill(hidden & ~torch.isin(ids, special), tokenizer.mask_token_id)
 
     def to_bytes(self) -> bytes:
         msg = srsly.msgpack_loads(super().to_bytes())
@@ -114,6 +125,7 @@ def create_transformer_model(
     precision: str = "auto",
     freeze_embeddings: bool = True,
     learn_rate_factor: float = 1.0,
+    piece_dropout: float = 0.0,
 ) -> Model:
     """Architecture `spanmed.TransformerModel.v1`: takes Docs, returns a FullTransformerBatch.
 
@@ -128,8 +140,12 @@ def create_transformer_model(
     freeze_embeddings (bool): Leave the word embeddings, half of a small encoder's parameters, as
         they were pretrained.
     learn_rate_factor (float): Multiplies the optimizer's learning rate.
-    RAISES (ValueError): On an unknown precision.
+    piece_dropout (float): While training, the share of word pieces that the mask token hides, so
+        that mentions are learned from their context too and not by heart. Defaults to 0.
+    RAISES (ValueError): On an unknown precision, or a piece_dropout outside 0 to 1.
     """
+    if not 0.0 <= piece_dropout < 1.0:
+        raise ValueError(f"piece_dropout must be at least 0 and below 1, not {piece_dropout}.")
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
     model = TransformerModel(name, get_spans, dict(tokenizer_config), dict(transformer_config))
@@ -137,6 +153,7 @@ def create_transformer_model(
     shim = EncoderShim(layer.shims[0]._hfmodel)
     shim.precision = precision
     shim.freeze_embeddings = freeze_embeddings
+    shim.piece_dropout = piece_dropout
     shim.learn_rate_factor = learn_rate_factor
     layer.shims[0] = shim
     layer.attrs["convert_outputs"] = _convert_outputs
@@ -173,6 +190,7 @@ def create_tok2vec_transformer(
     precision: str = "auto",
     freeze_embeddings: bool = True,
     learn_rate_factor: float = 1.0,
+    piece_dropout: float = 0.0,
 ) -> Model:
     """Architecture `spanmed.Tok2VecTransformer.v1`: the encoder inside one pipe, unshared.
 
@@ -189,6 +207,7 @@ def create_tok2vec_transformer(
         precision,
         freeze_embeddings,
         learn_rate_factor,
+        piece_dropout,
     )
     return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
 

@@ -56,7 +56,7 @@ def tiny_letters(tmp_path_factory):
     return str(path)
 
 
-def make_nlp(encoder, *, precision="auto", freeze_embeddings=False):
+def make_nlp(encoder, *, precision="auto", freeze_embeddings=False, piece_dropout=0.0):
     """An untrained pipeline with both pipes on an encoder."""
     tokenizer = {"@tokenizers": "spanmed.BiomedicalTokenizer.v1"}
     nlp = spacy.blank("en", config={"nlp": {"tokenizer": tokenizer}})
@@ -66,6 +66,7 @@ def make_nlp(encoder, *, precision="auto", freeze_embeddings=False):
         "name": encoder,
         "precision": precision,
         "freeze_embeddings": freeze_embeddings,
+        "piece_dropout": piece_dropout,
         "get_spans": {"@span_getters": "spanmed.sentence_windows.v1", "max_pieces": 100},
         "transformer_config": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     }

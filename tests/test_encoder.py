@@ -109,3 +109,25 @@ def test_too_large_for_half():
         module.weight.fill_(1e6)
     with pytest.raises(ValueError, match="too large for half"):
         round_to_half(module)
+
+
+def test_piece_dropout_hides_text_and_only_while_training(tiny_letters):
+    nlp = make_nlp(tiny_letters, piece_dropout=0.25)
+    optimizer = nlp.initialize(lambda: make_examples(nlp))
+    shim, tokenizer = get_shim(nlp), nlp.get_pipe("transformer").model.tokenizer
+    ordinary = next(i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids)
+    ids = torch.full((20, 100), ordinary)
+    ids[:, 0] = tokenizer.cls_token_id
+    torch.manual_seed(0)
+    hidden = shim._hide_pieces(ids)
+    assert torch.equal(hidden[:, 0], ids[:, 0])
+    assert set(hidden[:, 1:].unique().tolist()) == {ordinary, tokenizer.mask_token_id}
+    assert 0.2 < (hidden != ids).float().mean() < 0.3
+    nlp.update(make_examples(nlp), sgd=optimizer)
+    first, second = (nlp(TEXTS[0][0])._.trf_data.model_output.last_hidden_state for _ in "ab")
+    numpy.testing.assert_array_equal(first, second)
+
+
+def test_piece_dropout_is_checked(tiny_letters):
+    with pytest.raises(ValueError, match="piece_dropout must be"):
+        make_nlp(tiny_letters, piece_dropout=1.0)
