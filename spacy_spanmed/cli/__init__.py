@@ -2,7 +2,19 @@
 
 import typer
 
-from . import baselines, convert, corpus, evaluate, export, lost, package, pretrain, results
+from . import (
+    baselines,
+    convert,
+    corpus,
+    estimate,
+    evaluate,
+    export,
+    lost,
+    package,
+    pretrain,
+    results,
+    terms,
+)
 
 app = typer.Typer(
     name="spanmed",
@@ -14,7 +26,9 @@ app.add_typer(corpus.app, name="corpus")
 app.command()(convert.convert)
 app.command()(export.export)
 app.command()(lost.lost)
+app.command()(terms.terms)
 app.command(context_settings=pretrain.CONTEXT_SETTINGS)(pretrain.pretrain)
+app.command(context_settings=pretrain.CONTEXT_SETTINGS)(estimate.estimate)
 app.command()(evaluate.evaluate)
 app.command()(package.finalize)
 app.command()(package.package)

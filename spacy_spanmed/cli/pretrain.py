@@ -1,10 +1,13 @@
 """``spanmed pretrain``."""
 
+import os
 from pathlib import Path
 from typing import Optional
 
 import typer
 from spacy.cli._util import parse_config_overrides
+
+from .common import fail
 
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -22,7 +25,8 @@ def pretrain(
     """Pretrain an encoder on raw text with masked spans and the span boundary objective.
 
     An interrupted run goes on from its last complete checkpoint when the same command is given
-    again. Any setting of the config can be overridden.
+    again, and gives what an uninterrupted one would have given. Any setting of the config can be
+    overridden.
 
     Examples:
 
@@ -43,22 +47,26 @@ def pretrain(
     try:
         from spacy_spanmed.pretraining.config import load_settings
         from spacy_spanmed.pretraining.run import pretrain as run
+        from spacy_spanmed.pretraining.workers import StoppedByMain, disconnect_workers
     except (ImportError, RuntimeError) as err:  # transformers wraps some in a RuntimeError
         fail(f"{err}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
+    rank = int(os.environ.get("RANK", 0))
+    worker = f"[worker {rank}] " if rank else ""
     try:
         settings, source = load_settings(config_path, overrides)
         result = run(settings, source, restart=restart, console=Console())
+        disconnect_workers()
+    except StoppedByMain:
+        raise typer.Exit(1) from None
     except ValueError as err:
-        fail(str(err))
+        fail(worker + str(err))
+    except OSError as err:
+        fail(f"{worker}{err.filename or settings.paths.checkpoints}: {err.strerror or err}.")
+    if rank:
+        return
     for line in summary(result):
         typer.echo(line)
     typer.echo(f"Encoder: {settings.paths.output}  Record: {settings.paths.metrics}")
-
-
-def fail(message: str) -> None:
-    """Print an error on one line and end with status 1."""
-    typer.secho(f"Error: {' '.join(message.split())}", fg="red", err=True)
-    raise typer.Exit(1) from None
 
 
 def summary(result: dict) -> list:

@@ -2,7 +2,7 @@
 
 The Trainer writes a checkpoint in place, so a directory named ``checkpoint-N`` proves nothing. A
 checkpoint counts only once it holds a manifest with the size and the SHA-256 of each file, which
-is written last, in one step. The run it belongs to is told by a fingerprint in ``run.json``.
+is written last, in one step. The run it belongs to is told by ``run.json``.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from safetensors import SafetensorError
 
 from spacy_spanmed.files import write_json
 
@@ -52,18 +56,30 @@ def seal(checkpoint: Path) -> None:
     write_json(checkpoint / MANIFEST, files)
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Whether a checkpoint is sealed and every file is still as it was then."""
+def find_fault(checkpoint: Path) -> str | None:
+    """What keeps a checkpoint from being used.
+
+    checkpoint (Path): The directory.
+    RETURNS (str): A phrase; None if it is sealed and every file is still as it was then.
+    """
     files = read_json(checkpoint / MANIFEST)
-    if not isinstance(files, dict) or not files:
-        return False
-    for name, facts in files.items():
+    if files is None:
+        return "it was not written to its end"
+    try:
+        facts = {name: (known["bytes"], known["sha256"]) for name, known in files.items()}
+    except (AttributeError, KeyError, TypeError):
+        facts = {}
+    if not facts:
+        return f"its {MANIFEST} is damaged"
+    for name, (size, sha256) in facts.items():
         path = checkpoint / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"]:
-            return False
-        if file_sha256(path) != facts["sha256"]:
-            return False
-    return True
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != size:
+            return f"{name} has {path.stat().st_size:,} bytes, not {size:,}"
+        if file_sha256(path) != sha256:
+            return f"the content of {name} is not what was written"
+    return None
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
@@ -72,13 +88,40 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return sorted(found, key=lambda p: int(p.name[len(PREFIX) :]), reverse=True)
 
 
-def newest_complete(directory: Path) -> Path | None:
+def newest_complete(directory: Path, tell: Callable[[str], None] = lambda _: None) -> Path | None:
     """The newest complete checkpoint.
 
     directory (Path): Where the checkpoints are; need not exist.
+    tell (Callable): Called with a sentence for each newer one that cannot be used.
     RETURNS (Path): The checkpoint, or None if there is none.
     """
-    return next((p for p in list_checkpoints(directory) if is_complete(p)), None)
+    for path in list_checkpoints(directory):
+        fault = find_fault(path)
+        if fault is None:
+            return path
+        tell(f"{path.name} cannot be used: {fault}.")
+    return None
+
+
+def recover(directory: Path, tell: Callable[[str], None] = lambda _: None) -> Path | None:
+    """Find the newest complete checkpoint and delete the torn ones after it, which would count
+    among those to keep.
+
+    directory, tell: As in :func:`newest_complete`.
+    RETURNS (Path): The checkpoint to go on from, or None: start anew.
+    """
+    newest = newest_complete(directory, tell)
+    for path in list_checkpoints(directory):
+        if path == newest:
+            break
+        delete(path)
+    return newest
+
+
+def delete(checkpoint: Path) -> None:
+    """Delete a checkpoint; killed halfway, what is left does not count as one."""
+    (checkpoint / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint, ignore_errors=True)
 
 
 def prune(directory: Path, keep: int) -> None:
@@ -90,23 +133,69 @@ def prune(directory: Path, keep: int) -> None:
     sealed = [p for p in list_checkpoints(directory) if (p / MANIFEST).is_file()]
     for path in list_checkpoints(directory):
         if path not in sealed[:keep]:
-            (path / MANIFEST).unlink(missing_ok=True)  # a half-deleted one must not count
-            shutil.rmtree(path)
+            delete(path)
 
 
-def check_run(directory: Path, fingerprint: str) -> None:
+@contextmanager
+def writing(target: Path, remedy: str) -> Iterator[None]:
+    """Explain in one message why something could not be written, and clear away what was.
+
+    target (Path): The directory being written; deleted on failure, which also gives its space
+        back.
+    remedy (str): What to do, and what is safe.
+    RAISES (ValueError): The disk is full, or whatever else keeps a file from being written.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as err:  # torch.save raises RuntimeErrors
+        delete(target)
+        why = describe(err)
+        raise ValueError(f"'{target}' could not be written: disk full? ({why}). {remedy}") from err
+
+
+def describe(err: BaseException) -> str:
+    """An error in a few words, with the one behind it, which names the reason."""
+    words = [" ".join(str(e).split())[:200] for e in (err, err.__context__) if e is not None]
+    return "; ".join(dict.fromkeys(words))
+
+
+def check_run(directory: Path, fingerprint: str, identity: dict[str, Any]) -> None:
     """Refuse to mix two runs in one directory.
 
     directory (Path): Where the checkpoints are.
-    fingerprint (str): Of the run about to start.
-    RAISES (ValueError): It holds checkpoints of a run with another fingerprint.
+    fingerprint, identity: Of the run about to start, see ``record.run_identity``.
+    RAISES (ValueError): It holds checkpoints of another run; the message names what differs.
     """
     if not list_checkpoints(directory):
         return
     run = read_json(directory / RUN_FILE)
-    if not isinstance(run, dict) or run.get("fingerprint") != fingerprint:
+    run = run if isinstance(run, dict) else {}
+    if run.get("fingerprint") != fingerprint:
+        known = run.get("identity")
+        differing = find_differences(known, identity) if isinstance(known, dict) else []
+        # Not named: the run file is missing or torn.
+        what = "; ".join(differing) or "another config or other texts"
         raise ValueError(
-            f"'{directory}' holds the checkpoints of an unfinished run with another config or "
-            "other texts: go on with that config, give another directory with --paths.checkpoints, "
-            "or discard them with --restart."
+            f"'{directory}' holds the checkpoints of an unfinished run with {what}: go on with "
+            "what it was started with, give another directory with --paths.checkpoints, or "
+            "discard them with --restart."
         )
+
+
+def find_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Name what differs between two runs.
+
+    then, now (dict): From ``record.run_identity``.
+    RETURNS (list): A phrase for each setting or content.
+    """
+    phrases = []
+    for part in ("settings", "contents"):
+        before, after = then.get(part, {}), now.get(part, {})
+        for name in {**before, **after}:
+            if before.get(name) == after.get(name):
+                continue
+            if part == "settings":
+                phrases.append(f"{name} = {before.get(name)!r} instead of {after.get(name)!r}")
+            else:
+                phrases.append(f"other {name}")
+    return phrases

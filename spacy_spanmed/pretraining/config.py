@@ -8,7 +8,7 @@ from confection import ConfigValidationError
 from pydantic.v1 import BaseModel, Extra, Field, ValidationError, validator
 from spacy.util import load_config, registry
 
-from spacy_spanmed.pretraining import maskers  # noqa: F401 (registers the maskers)
+from spacy_spanmed.pretraining.maskers import Masker  # importing them registers all maskers
 
 
 class _Section(BaseModel):
@@ -20,18 +20,71 @@ class _Section(BaseModel):
 class Paths(_Section):
     """Files and directories, relative to the working directory.
 
-    train (Path): Texts to train on, JSONL with a "text" a line.
-    dev (Path): Held-out texts in the same form.
+    train (list): Texts to train on: one or several files, folders, and datasets as ``hf:NAME``;
+        see ``texts/sources.py``.
+    dev (list): Held-out texts in the same forms.
     output (Path): Where the pretrained encoder goes.
     checkpoints (Path): Where checkpoints live until the run has finished.
+    cache (Path): Where tokenized texts are kept for later runs; null: beside the checkpoints, in a
+        folder with "-cache" after their name.
     metrics (Path): The record of the run, JSON.
+    curves (Path): A figure of its losses, SVG; null: beside the record.
     """
 
-    train: Path
-    dev: Path
+    train: List[str]
+    dev: List[str]
     output: Path
     checkpoints: Path
+    cache: Optional[Path] = None
     metrics: Path
+    curves: Optional[Path] = None
+
+
+    @validator("train", "dev", pre=True)
+    def _is_list(cls, value: Any) -> Any:
+        return [str(value)] if isinstance(value, (str, Path)) else value
+
+    @property
+    def cache_folder(self) -> Path:
+        """Where tokenized texts are kept."""
+        return self.cache or self.checkpoints.with_name(f"{self.checkpoints.name}-cache")
+
+
+class DataSettings(_Section):
+    """From texts to blocks.
+
+    text_field (str): Key or column of the text in JSON lines, Parquet and datasets.
+    txt_documents (str): What a document is in a .txt file: the whole "file", a "line", or a
+        "paragraph" between blank lines.
+    on_error (str): What to do with a text that can't be read: "raise" an error, or "skip" and
+        count it.
+    normalize_whitespace (bool): Make runs of white space one space; see ``cleaning.py``.
+    remove_control_characters (bool): Remove characters that nobody sees.
+    min_characters (int): Leave out shorter documents.
+    deduplicate (bool): Leave out documents that were there before.
+    exclude (list): Corpora whose texts must not be trained on, in any format that ``convert``
+        reads: documents that share a passage with one of them are left out of the training texts.
+    exclude_words (int): How many words in a row make a shared passage; see ``overlap.py``.
+    join_documents (bool): Fill blocks with one document after the other, instead of starting a
+        block with each document and ending it with a sentence.
+    min_block (int): Unless joined, tokens of a block at least, special tokens included.
+    streaming (bool): Tokenize while training and keep nothing on the disk; see ``streaming.py``.
+    shuffle_buffer (int): Blocks that are shuffled at a time while streaming.
+    """
+
+    text_field: str = "text"
+    txt_documents: Literal["file", "line", "paragraph"] = "file"
+    on_error: Literal["raise", "skip"] = "raise"
+    normalize_whitespace: bool = True
+    remove_control_characters: bool = True
+    min_characters: int = Field(0, ge=0)
+    deduplicate: bool = True
+    exclude: List[Path] = []
+    exclude_words: int = Field(13, ge=8)
+    join_documents: bool = False
+    min_block: int = Field(16, ge=3)
+    streaming: bool = False
+    shuffle_buffer: int = Field(8192, ge=1)
 
 
 class System(_Section):
@@ -69,7 +122,10 @@ class Training(_Section):
     weight_decay (float): For weight matrices; biases and LayerNorm have none.
     grad_clip (float): Largest norm of the gradient; 0 turns clipping off.
     freeze_encoder (bool): Train the heads only: what the starting encoder knows without training.
-    precision (str): "float32", "bfloat16" (autocast), or "auto": bfloat16 where the hardware has it.
+    precision (str): "float32", "bfloat16" (autocast), or "auto": bfloat16 where hardware has it.
+    compile (bool): Compile the encoder with torch.compile: slow to start, then faster.
+    fsdp (str): Split the model over several GPUs instead of copying it to each: options of
+        ``TrainingArguments.fsdp``, such as "full_shard auto_wrap"; empty turns it off.
     dev_blocks (int): Held-out blocks to measure on at most.
     log_every (int): Steps between two lines of progress.
     checkpoint_every (int): Steps between two checkpoints.
@@ -86,23 +142,33 @@ class Training(_Section):
     grad_clip: float = Field(1.0, ge=0)
     freeze_encoder: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
+    fsdp: str = ""
     dev_blocks: int = Field(128, ge=1)
     log_every: int = Field(10, ge=1)
     checkpoint_every: int = Field(50, ge=1)
+
+
+class Logging(_Section):
+    """report_to (list): Where else the Trainer reports to: "tensorboard", "wandb"."""
+
+    report_to: List[Literal["tensorboard", "wandb"]] = []
 
 
 class PretrainSettings(_Section):
     """All settings; ``masker`` is built by the function that [masker] names."""
 
     paths: Paths
+    data: DataSettings = DataSettings()
     system: System = System()
     model: ModelSettings
     masker: Any
     training: Training
+    logging: Logging = Logging()
 
     @validator("masker", pre=True)
     def _is_masker(cls, value: Any) -> Any:
-        if not hasattr(value, "select"):
+        if not isinstance(value, Masker):
             raise ValueError('needs a registered masker, such as @misc = "spanmed.SpanMasker.v1"')
         return value
 

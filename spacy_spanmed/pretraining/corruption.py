@@ -49,26 +49,31 @@ def corrupt(
     vocabulary (Vocabulary): Mask id and ids for random replacements.
     RETURNS (MaskedBlock): The input is not changed.
     """
-    sizes = units[:, 1] - units[:, 0]
+    starts, ends = units[:, 0], units[:, 1]
+    sizes = ends - starts
     fate = np.repeat(rng.random(len(units)), sizes)
-    first_of_unit = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    positions = np.repeat(units[:, 0], sizes) + np.arange(len(fate)) - first_of_unit
+    # place in the text less place among the targets, which is the same for all of a unit
+    shift = starts - (np.cumsum(sizes) - sizes)
+    positions = np.repeat(shift, sizes) + np.arange(len(fate))
     labels = input_ids[positions].astype(np.int64)
 
     corrupted = input_ids.astype(np.int64)
     corrupted[positions[fate < 0.8]] = vocabulary.mask_id
     random = positions[(fate >= 0.8) & (fate < 0.9)]
-    corrupted[random] = rng.choice(vocabulary.random_ids, size=len(random))
+    corrupted[random] = vocabulary.random_ids[
+        rng.integers(len(vocabulary.random_ids), size=len(random))
+    ]
 
-    new_run = np.diff(positions, prepend=-2) != 1
-    run = np.cumsum(new_run) - 1
-    run_start = positions[new_run]
-    run_size = np.bincount(run, minlength=len(run_start))
+    opens = np.ones(len(units) + 1, dtype=bool)
+    opens[1:-1] = starts[1:] != ends[:-1]  # units that touch are one run
+    run_starts, run_ends = starts[opens[:-1]], ends[opens[1:]]
+    run_sizes = run_ends - run_starts
+    left = np.repeat(run_starts - 1, run_sizes)
     return MaskedBlock(
         input_ids=corrupted,
         positions=positions,
         labels=labels,
-        left=(run_start - 1)[run],
-        right=(run_start + run_size)[run],
-        offsets=positions - run_start[run],
+        left=left,
+        right=np.repeat(run_ends, run_sizes),
+        offsets=positions - left - 1,
     )

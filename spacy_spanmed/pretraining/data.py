@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from spacy_spanmed.pretraining.bucketing import bucket_order
 from spacy_spanmed.pretraining.corruption import MaskedBlock, Vocabulary, corrupt
 from spacy_spanmed.pretraining.maskers import Masker, mask_rng
 from spacy_spanmed.pretraining.packing import PackedBlocks
@@ -37,12 +38,14 @@ class MaskedBlocks(Dataset):
     """Masked samples, indexed over all epochs.
 
     blocks (PackedBlocks): The packed text, at least one block.
-    masker (Masker): Chooses the targets.
+    masker (Masker): Chooses the targets; it has been prepared.
     vocabulary (Vocabulary): For the 80/10/10 replacement.
     seed (int): Seed of the order and the masks.
     samples (int): Length of the sequence, over all epochs.
     first_epoch (int): Number of the first epoch, default 0.
     shuffle (bool): Shuffle each epoch, default True.
+    batch_size (int): Blocks of a batch, which get about equal lengths if blocks differ in length
+        and are shuffled. Default 1.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class MaskedBlocks(Dataset):
         samples: int,
         first_epoch: int = 0,
         shuffle: bool = True,
+        batch_size: int = 1,
     ):
         self.blocks = blocks
         self.masker = masker
@@ -63,6 +67,7 @@ class MaskedBlocks(Dataset):
         self.samples = samples
         self.first_epoch = first_epoch
         self.shuffle = shuffle
+        self.batch_size = batch_size
         # Two epochs meet in a batch; older orders are not needed again.
         self._order = lru_cache(maxsize=2)(self._draw_order)
 
@@ -73,37 +78,52 @@ class MaskedBlocks(Dataset):
         count = len(self.blocks.input_ids)
         if not self.shuffle:
             return np.arange(count)
-        return mask_rng(self.seed, epoch, SHUFFLE_KEY).permutation(count)
+        rng = mask_rng(self.seed, epoch, SHUFFLE_KEY)
+        order = rng.permutation(count)
+        if self.blocks.lengths is None:
+            return order
+        first = -(epoch - self.first_epoch) * count % self.batch_size
+        return bucket_order(order, self.blocks.lengths, self.batch_size, rng, first)
 
     def __getitem__(self, index: int) -> MaskedBlock:
         passes, place = divmod(index, len(self.blocks.input_ids))
         epoch = self.first_epoch + passes
         block = int(self._order(epoch)[place])
         rng = mask_rng(self.seed, epoch, block)
-        units = self.masker.select(self.blocks.words[block], rng)
-        return corrupt(self.blocks.input_ids[block], units, rng, self.vocabulary)
+        lengths = self.blocks.lengths
+        end = None if lengths is None else int(lengths[block])
+        input_ids = self.blocks.input_ids[block][:end]
+        units = self.masker.select(self.blocks.words[block][:end], rng, input_ids)
+        return corrupt(input_ids, units, rng, self.vocabulary)
 
 
 def collate(batch: Sequence[MaskedBlock]) -> dict[str, torch.Tensor]:
-    """Join masked blocks of equal length into a batch.
+    """Join masked blocks into a batch.
 
     batch (Sequence[MaskedBlock]): At least one block.
     RETURNS (dict): ``input_ids`` of shape (batch, length), and ``positions``, ``labels``,
         ``left``, ``right``, ``offsets`` of shape (targets of the batch,). Positions index the
-        flattened batch. All int64.
+        flattened batch. If blocks differ in length, the shorter ones end with zeros, and
+        ``attention_mask`` of shape (batch, length) is 1 before them. All int64.
     """
-    length = len(batch[0].input_ids)
+    lengths = np.array([len(b.input_ids) for b in batch])
+    length = lengths.max()
     shift = np.repeat(np.arange(len(batch)) * length, [len(b.positions) for b in batch])
 
     def join(field: str) -> np.ndarray:
         return np.concatenate([getattr(b, field) for b in batch])
 
+    used = np.arange(length) < lengths[:, None]
+    input_ids = np.zeros(used.shape, dtype=np.int64)
+    input_ids[used] = join("input_ids")
     arrays = {
-        "input_ids": np.stack([b.input_ids for b in batch]),
+        "input_ids": input_ids,
         "positions": join("positions") + shift,
         "labels": join("labels"),
         "left": join("left") + shift,
         "right": join("right") + shift,
         "offsets": join("offsets"),
     }
+    if not used.all():
+        arrays["attention_mask"] = used.astype(np.int64)
     return {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()}

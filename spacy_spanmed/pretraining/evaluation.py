@@ -1,4 +1,4 @@
-"""Losses on held-out text, for every masker, with masks that never change."""
+"""Losses on held-out text, by masker, with masks that never change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from spacy_spanmed.pretraining.corruption import Vocabulary
 from spacy_spanmed.pretraining.data import MaskedBlocks, collate
-from spacy_spanmed.pretraining.maskers import SpanMasker, TokenMasker, WholeWordMasker
+from spacy_spanmed.pretraining.maskers import Masker, SpanMasker, TokenMasker, WholeWordMasker
 from spacy_spanmed.pretraining.objectives import PretrainingModel
 from spacy_spanmed.pretraining.packing import PackedBlocks
 
@@ -23,14 +23,18 @@ def evaluate(
     *,
     max_blocks: int,
     rate: float = 0.15,
+    masker: Masker | None = None,
 ) -> dict[str, dict[str, float]]:
-    """Measure the masked-language loss under the token, whole-word and span masker.
+    """Measure the masked-language loss under the token, whole-word and span masker, and the run's.
+
+    The first three have their default settings, so that runs with different maskers compare.
 
     model (PretrainingModel): Left in the mode it was in.
     blocks (PackedBlocks): Held-out text, at least one block.
     vocabulary (Vocabulary): Of the tokenizer.
     max_blocks (int): Measure on this many blocks, spread evenly over the text, at most.
-    rate (float): Masking rate, default 0.15.
+    rate (float): Masking rate of the first three, default 0.15.
+    masker (Masker): The run's own, prepared; measured too if its name is not one of theirs.
     RETURNS (dict): For each masker ``loss`` (nats a target), ``perplexity``, ``accuracy`` (part
         of targets ranked first, 0 to 1) and ``targets``; under ``span`` also ``sbo_loss`` where
         the model has that head.
@@ -40,12 +44,15 @@ def evaluate(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
+    maskers = [TokenMasker(rate), WholeWordMasker(rate), SpanMasker(rate)]
+    if masker is not None and masker.name not in [m.name for m in maskers]:
+        maskers.append(masker)
     results = {}
     try:
-        for masker in (TokenMasker(rate), WholeWordMasker(rate), SpanMasker(rate)):
+        for each in maskers:
             samples = MaskedBlocks(
                 blocks,
-                masker,
+                each,
                 vocabulary,
                 seed=EVALUATION_SEED,
                 samples=len(blocks.input_ids),
@@ -62,7 +69,7 @@ def evaluate(
                     if key in output:
                         sums[key] = sums.get(key, 0.0) + float(output[key]) * size
                 targets += size
-            results[masker.name] = _summary(sums, targets, with_sbo=masker.name == "span")
+            results[each.name] = _summary(sums, targets, with_sbo=each.name == "span")
     finally:
         model.train(was_training)
     return results

@@ -168,6 +168,16 @@ def _load_heads(source: str, config: AutoConfig) -> dict[str, torch.Tensor]:
         source, config=config, torch_dtype=torch.float32, output_loading_info=True
     )
     state = model.state_dict()
+    return find_heads({k: v for k, v in state.items() if k not in info["missing_keys"]})
+
+
+def find_heads(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Find the masked-language head among the weights of a model.
+
+    state (dict): The weights by the model's own names.
+    RETURNS (dict): Copies, by the names of ``PretrainingModel``; empty if the head has no form
+        that is known.
+    """
     for dense, norm, bias in HEAD_LAYOUTS:
         layout = {
             "mlm.dense.weight": f"{dense}.weight",
@@ -176,8 +186,8 @@ def _load_heads(source: str, config: AutoConfig) -> dict[str, torch.Tensor]:
             "mlm.norm.bias": f"{norm}.bias",
             "decoder_bias": bias,
         }
-        if all(v in state and v not in info["missing_keys"] for v in layout.values()):
-            return {k: state[v].clone() for k, v in layout.items()}
+        if all(name in state for name in layout.values()):
+            return {ours: state[theirs].clone() for ours, theirs in layout.items()}
     return {}
 
 

@@ -6,6 +6,8 @@ embeddings, to which the decoder is tied.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -91,6 +93,7 @@ class PretrainingModel(nn.Module):
         )
         self.sbo_weight = sbo_weight
         self.freeze_encoder = freeze_encoder
+        self._no_split_modules = encoder._no_split_modules  # the layers, for FSDP's auto_wrap
         for module in (self.mlm, self.sbo):
             if module is not None:
                 module.apply(_initialise)
@@ -114,6 +117,14 @@ class PretrainingModel(nn.Module):
         self.load_state_dict(known, strict=False)
         return sorted(known)
 
+    def _encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> Any:
+        if attention_mask is None:
+            return self.encoder(input_ids=input_ids)
+        # RoBERTa-like encoders count positions by which ids are not the padding's
+        padding = getattr(self.encoder.config, "pad_token_id", None) or 0
+        input_ids = input_ids.masked_fill(attention_mask == 0, padding)
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+
     def forward(
         self,
         input_ids: torch.Tensor,
@@ -122,21 +133,27 @@ class PretrainingModel(nn.Module):
         left: torch.Tensor,
         right: torch.Tensor,
         offsets: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         """Losses of a batch from ``collate``.
 
-        input_ids (Tensor): Shape (batch, length), corrupted ids without padding.
+        input_ids (Tensor): Shape (batch, length), corrupted ids.
         positions, labels, left, right, offsets (Tensor): Shape (targets,), see ``collate``.
+        attention_mask (Tensor): Shape (batch, length), 0 where there is padding, whatever its
+            ids; None if there is none, which is faster.
         RETURNS (dict): ``loss`` = mean MLM loss + ``sbo_weight`` x mean SBO loss, in nats a
             target; ``mlm_loss`` and ``sbo_loss`` alone, detached; in evaluation mode also
             ``mlm_accuracy``. Zero where there is no target.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            hidden = self.encoder(input_ids=input_ids).last_hidden_state
+            hidden = self._encode(input_ids, attention_mask).last_hidden_state
         hidden = hidden.flatten(0, 1)
-        vectors = [self.mlm(hidden[positions])]
+        # F.embedding instead of an index: many targets share a boundary, and only its gradient
+        # is summed in the same order whatever the threads do.
+        vectors = [self.mlm(F.embedding(positions, hidden))]
         if self.sbo is not None:
-            vectors.append(self.sbo(hidden[left], hidden[right], offsets))
+            boundaries = F.embedding(left, hidden), F.embedding(right, hidden)
+            vectors.append(self.sbo(*boundaries, offsets))
         decoder = self.encoder.get_input_embeddings().weight
         logits = F.linear(torch.cat(vectors), decoder, self.decoder_bias).float()
         count = max(len(labels), 1)

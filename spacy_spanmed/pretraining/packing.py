@@ -1,139 +1,344 @@
-"""Pack raw text into blocks of a fixed length, without padding.
+"""Pack tokenized texts into blocks, each ``[CLS] ... [SEP]`` and of a highest length.
 
-All documents become one stream of word pieces with a separator after each: ``a a a [SEP] b b
-[SEP] ...``. The stream is cut into bodies of ``block_length - 2`` pieces, each wrapped into
-``[CLS] ... [SEP]``. Where a cut falls inside a word, the pieces before it stay as context that
-is never masked (word -1), and the next block starts with the whole word again. The rest of the
-stream that fills no block is dropped.
+Two ways:
+
+- **By document** (the default): a block holds text of one document and ends with a sentence where
+  it can. A sentence longer than a block is cut between words. The last block of a document that
+  would be too short gets sentences of the one before it. Blocks differ in length, so batches of
+  them are padded (see ``bucketing.py``).
+- **Joined**: all documents become one stream with a separator after each, ``a a a [SEP] b b
+  [SEP] ...``, which is cut into full blocks. Where a cut falls inside a word, the pieces before it
+  stay as context that is never masked (word -1), and the next block starts with the whole word
+  again. For corpora whose documents are single sentences.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-TEXTS_AT_ONCE = 1000
+from spacy_spanmed.pretraining.encoding import EncodedText, encode_texts
+
+SHORTEST_BLOCK = 8  # tokens
+COUNTED_AT_ONCE = 4096  # blocks
+# What packing counts.
+DOCUMENTS = "documents_packed"
+PIECES = "word_pieces"
+DROPPED = "word_pieces_in_remainders_dropped"
+TOO_SHORT = "documents_shorter_than_a_block_dropped"
+CUT = "sentences_cut"
+
+
+class Block(NamedTuple):
+    """A block.
+
+    ids (np.ndarray): Shape (length,), int32, special tokens included.
+    words (np.ndarray): Shape (length,), int16: index of the word inside the block, -1 for special
+        tokens and cut words.
+    """
+
+    ids: np.ndarray
+    words: np.ndarray
 
 
 class PackedBlocks(NamedTuple):
-    """Packed text.
+    """Packed text, in memory or mapped from a file.
 
-    input_ids (np.ndarray): Shape (blocks, block_length), int32.
+    input_ids (np.ndarray): Shape (blocks, block_length), uint16 or int32. Shorter blocks are
+        padded at their end.
     words (np.ndarray): Shape (blocks, block_length), int16: index of the word inside the block,
-        -1 for special tokens and cut words.
-    documents (int): Number of texts read.
+        -1 for special tokens, padding and cut words.
+    documents (int): Number of texts packed.
     tokens (int): Word pieces in them.
+    lengths (np.ndarray): Shape (blocks,), tokens of each block; None if all are full.
+    report (dict): What was read, left out and kept; None if nobody counted.
     """
 
     input_ids: np.ndarray
     words: np.ndarray
     documents: int
     tokens: int
+    lengths: np.ndarray | None = None
+    report: dict[str, Any] | None = None
+
+    @property
+    def mean_length(self) -> float:
+        """Tokens of a block on average, special tokens included, padding not."""
+        if self.lengths is None or not len(self.lengths):
+            return float(self.input_ids.shape[1])
+        return float(np.mean(self.lengths))
 
 
-def read_texts(path: Path) -> Iterator[str]:
-    """Read the texts of a JSONL file with one ``{"text": ...}`` a line.
+class Packer(Protocol):
+    """Cuts tokenized texts into blocks."""
 
-    path (Path): The file, UTF-8.
-    YIELDS (str): Texts that are not blank.
-    RAISES (ValueError): The file is missing, or a line is no object with a string "text"; the
-        message names file and line.
+    counts: Counter
+
+    def add(self, text: EncodedText) -> Iterator[Block]:
+        """Take a text, and yield the blocks that are ready."""
+        ...
+
+    def finish(self) -> Iterator[Block]:
+        """Yield what is left when there is no further text."""
+        ...
+
+
+class DocumentPacker:
+    """Blocks of one document each, which end with a sentence where they can.
+
+    tokenizer (PreTrainedTokenizerBase): For the ids of the special tokens.
+    block_length (int): Tokens of a block at most, special tokens included, at least 8.
+    min_block (int): Tokens of a block at least, special tokens included, at most half of
+        ``block_length``.
+    RAISES (ValueError): A length is out of its bounds.
     """
-    if not path.is_file():
-        raise ValueError(f"The text file '{path}' does not exist: build the corpus first.")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, block_length: int, min_block: int):
+        _check_length(block_length)
+        if not 3 <= min_block <= block_length // 2:
+            raise ValueError(
+                f"data.min_block is {min_block}, but must lie between 3 and half of "
+                f"training.block_length, {block_length // 2}."
+            )
+        self._tokenizer = tokenizer
+        self._body, self._least = block_length - 2, min_block - 2
+        self.counts: Counter = Counter()
+
+    def add(self, text: EncodedText) -> Iterator[Block]:
+        """See :meth:`Packer.add`."""
+        size = len(text.ids)
+        self.counts[DOCUMENTS] += 1
+        self.counts[PIECES] += size
+        if size < self._least:
+            self.counts[TOO_SHORT] += 1
+            self.counts[DROPPED] += size
+            return
+        cuts = [0]
+        while size - cuts[-1] > self._body:
+            cuts.append(self._next_cut(text, cuts[-1]))
+        if size - cuts[-1] < self._least:
+            cuts[-1] = self._earlier_cut(text, cuts[-2], cuts[-1])
+        cuts.append(size)
+        for start, end in zip(cuts, cuts[1:]):
+            if end - start < self._least:
+                self.counts[DROPPED] += end - start
                 continue
-            try:
-                text = json.loads(line)["text"]
-            except (ValueError, KeyError, TypeError) as err:
-                raise ValueError(
-                    f'{path}, line {number}: expected a JSON object like {{"text": "..."}} ({err}).'
-                ) from err
-            if not isinstance(text, str):
-                raise ValueError(f'{path}, line {number}: "text" must be a string.')
-            if text.strip():
-                yield text
+            words = text.words[start:end].copy()
+            # A word that a cut goes through, because it is longer than a block, is no target.
+            if start and text.words[start - 1] == words[0]:
+                words[words == words[0]] = -1
+            if end < size and text.words[end] == words[-1]:
+                words[words == words[-1]] = -1
+            yield _make_block(text.ids[start:end], words, self._tokenizer)
+
+    def finish(self) -> Iterator[Block]:
+        """See :meth:`Packer.finish`; nothing is held back."""
+        return iter(())
+
+    def _next_cut(self, text: EncodedText, start: int) -> int:
+        """The last end of a sentence that fits the block from ``start``, or of a word."""
+        limit = start + self._body
+        place = int(np.searchsorted(text.sentences, limit, side="right")) - 1
+        if place >= 0 and text.sentences[place] - start >= self._least:
+            return int(text.sentences[place])
+        self.counts[CUT] += 1
+        word = _word_start(text.words, start, limit)
+        return word if word - start >= self._least else limit
+
+    def _earlier_cut(self, text: EncodedText, start: int, cut: int) -> int:
+        """Another cut between ``start`` and the text's end, so that both blocks are long enough;
+        the old one if there is none."""
+        size = len(text.ids)
+        low, high = max(start + self._least, size - self._body), size - self._least
+        place = int(np.searchsorted(text.sentences, high, side="right")) - 1
+        if place >= 0 and text.sentences[place] >= low:
+            return int(text.sentences[place])
+        word = _word_start(text.words, start, high)
+        if word < low:
+            return cut
+        self.counts[CUT] += 1
+        return word
+
+
+class JoiningPacker:
+    """Full blocks from the stream of all documents.
+
+    tokenizer (PreTrainedTokenizerBase): For the ids of the special tokens.
+    block_length (int): Tokens of a block, special tokens included, at least 8.
+    RAISES (ValueError): ``block_length`` is under 8.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, block_length: int):
+        _check_length(block_length)
+        self._tokenizer = tokenizer
+        self._body = block_length - 2
+        self._ids = np.zeros(0, dtype=np.int32)
+        self._words = np.zeros(0, dtype=np.int64)
+        self._next_word = 0
+        # The rest of a word longer than a block must not pass for a whole word.
+        self._cut_word = -1
+        self.counts: Counter = Counter()
+
+    def add(self, text: EncodedText) -> Iterator[Block]:
+        """See :meth:`Packer.add`."""
+        self.counts[DOCUMENTS] += 1
+        self.counts[PIECES] += len(text.ids)
+        words = np.where(text.words >= 0, text.words + self._next_word, -1)
+        self._next_word += int(text.words.max(initial=0)) + 1
+        self._ids = np.concatenate([self._ids, text.ids, [self._tokenizer.sep_token_id]])
+        self._words = np.concatenate([self._words, words, [-1]])
+        start = 0
+        # The token after a block shows whether its end cuts a word.
+        while start + self._body < len(self._ids):
+            end = start + self._body
+            keep = end
+            if self._words[end] >= 0 and self._words[end] == self._words[end - 1]:
+                keep = _word_start(self._words, start, end)
+                keep = start if keep == end else keep
+            yield self._block(start, keep, end)
+            start = keep if keep > start else end  # a word longer than a block: not started again
+        self._ids, self._words = self._ids[start:], self._words[start:]
+
+    def finish(self) -> Iterator[Block]:
+        """See :meth:`Packer.finish`; what fills no block is dropped."""
+        if len(self._ids) == self._body:
+            yield self._block(0, self._body, self._body)
+        else:
+            self.counts[DROPPED] += int((self._ids != self._tokenizer.sep_token_id).sum())
+
+    def _block(self, start: int, keep: int, end: int) -> Block:
+        """The block of the stream from ``start`` to ``end``, targets only up to ``keep``."""
+        words = self._words[start:end].copy()
+        words[keep - start :] = -1
+        words[words == self._cut_word] = -1
+        self._cut_word = int(self._words[end - 1]) if keep == start else -1
+        return _make_block(self._ids[start:end], words, self._tokenizer)
 
 
 def pack_texts(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, block_length: int
+    texts: Iterable[str],
+    tokenizer: PreTrainedTokenizerBase,
+    block_length: int,
+    *,
+    join_documents: bool = True,
+    min_block: int = SHORTEST_BLOCK // 2,
 ) -> PackedBlocks:
-    """Tokenize texts and pack them into blocks.
+    """Tokenize texts and pack them into blocks in memory.
 
-    texts (Iterable[str]): The documents, in the order in which they are joined.
+    texts (Iterable[str]): The documents in their order.
     tokenizer (PreTrainedTokenizerBase): A fast tokenizer with classification and separator token.
     block_length (int): Tokens of a block with its two special tokens, at least 8.
-    RETURNS (PackedBlocks): All full blocks, possibly none.
-    RAISES (ValueError): ``block_length`` is under 8.
+    join_documents (bool): Full blocks, which may hold several documents. Default True.
+    min_block (int): If not joined, tokens of a block at least. Default 4.
+    RETURNS (PackedBlocks): All blocks, possibly none.
+    RAISES (ValueError): A length is out of its bounds.
     """
-    if block_length < 8:
-        raise ValueError(f"A block needs at least 8 tokens, but block_length is {block_length}.")
-    ids, words, documents, tokens = [], [], 0, 0
-    next_word = 0
-    for batch in _batches(texts, TEXTS_AT_ONCE):
-        encoded = tokenizer(
-            batch, add_special_tokens=False, return_attention_mask=False, verbose=False
+    packer = make_packer(tokenizer, block_length, join_documents, min_block)
+    blocks = stack_blocks(list(pack(texts, tokenizer, packer)), block_length, tokenizer)
+    return blocks._replace(documents=packer.counts[DOCUMENTS], tokens=packer.counts[PIECES])
+
+
+def make_packer(
+    tokenizer: PreTrainedTokenizerBase, block_length: int, join_documents: bool, min_block: int
+) -> Packer:
+    """The packer that the settings ask for; see :func:`pack_texts`."""
+    if join_documents:
+        return JoiningPacker(tokenizer, block_length)
+    return DocumentPacker(tokenizer, block_length, min_block)
+
+
+def pack(
+    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, packer: Packer
+) -> Iterator[Block]:
+    """Tokenize texts and pack them, one after the other.
+
+    texts (Iterable[str]): The documents.
+    tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
+    packer (Packer): A new one.
+    YIELDS (Block): The blocks, in the order of the text.
+    """
+    for text in encode_texts(texts, tokenizer):
+        yield from packer.add(text)
+    yield from packer.finish()
+
+
+def stack_blocks(
+    blocks: list[Block], block_length: int, tokenizer: PreTrainedTokenizerBase
+) -> PackedBlocks:
+    """Put blocks into arrays.
+
+    blocks (list): The blocks.
+    block_length (int): Width of the arrays; what blocks lack of it is padding.
+    tokenizer (PreTrainedTokenizerBase): For the width of ids and the id of padding.
+    RETURNS (PackedBlocks): In memory; documents and tokens are not counted.
+    """
+    ids = np.full((len(blocks), block_length), padding_id(tokenizer), id_type(tokenizer))
+    words = np.full((len(blocks), block_length), -1, dtype=np.int16)
+    lengths = np.array([len(block.ids) for block in blocks], dtype=np.int32)
+    for row, block in enumerate(blocks):
+        ids[row, : lengths[row]] = block.ids
+        words[row, : lengths[row]] = block.words
+    full = bool((lengths == block_length).all())
+    return PackedBlocks(ids, words, 0, 0, None if full else lengths)
+
+
+def count_pieces(blocks: PackedBlocks, size: int) -> np.ndarray:
+    """How often each id is a word piece.
+
+    blocks (PackedBlocks): The blocks, read piece by piece.
+    size (int): Length of the result, more than the highest id.
+    RETURNS (np.ndarray): Shape (size,), int64; special tokens and padding are not counted.
+    """
+    counts = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(blocks.input_ids), COUNTED_AT_ONCE):
+        rows = slice(start, start + COUNTED_AT_ONCE)
+        pieces = blocks.input_ids[rows][blocks.words[rows] >= 0]
+        counts += np.bincount(pieces, minlength=size)
+    return counts
+
+
+def id_type(tokenizer: PreTrainedTokenizerBase) -> np.dtype:
+    """The smallest type that holds all ids: uint16 up to 65,536 entries, else int32."""
+    return np.dtype(np.uint16 if highest_id(tokenizer) < 1 << 16 else np.int32)
+
+
+def highest_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The highest id a tokenizer may give."""
+    return max(tokenizer.get_vocab().values(), default=0)
+
+
+def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id of padding; the separator's where a tokenizer has none, for nobody looks at it."""
+    pad = tokenizer.pad_token_id
+    return tokenizer.sep_token_id if pad is None else pad
+
+
+def _word_start(words: np.ndarray, start: int, limit: int) -> int:
+    """The last place up to ``limit`` where a word begins; ``limit`` if one word fills it all."""
+    place = limit
+    while place > start and words[limit] >= 0 and words[place - 1] == words[limit]:
+        place -= 1
+    return place if place > start else limit
+
+
+def _make_block(ids: np.ndarray, words: np.ndarray, tokenizer: PreTrainedTokenizerBase) -> Block:
+    """Wrap ids into special tokens and number words from 0."""
+    block_ids = np.empty(len(ids) + 2, dtype=np.int32)
+    block_ids[0], block_ids[-1] = tokenizer.cls_token_id, tokenizer.sep_token_id
+    block_ids[1:-1] = ids
+    changes = np.diff(words, prepend=-1) != 0
+    local = np.cumsum(changes & (words >= 0)) - 1
+    block_words = np.full(len(ids) + 2, -1, dtype=np.int16)
+    block_words[1:-1] = np.where(words >= 0, local, -1)
+    return Block(block_ids, block_words)
+
+
+def _check_length(block_length: int) -> None:
+    if block_length < SHORTEST_BLOCK:
+        raise ValueError(
+            f"A block needs at least {SHORTEST_BLOCK} tokens, but block_length is {block_length}."
         )
-        for i, piece_ids in enumerate(encoded["input_ids"]):
-            if not piece_ids:
-                continue
-            pieces = np.array(encoded.word_ids(i), dtype=np.int64)
-            ids.append(np.array([*piece_ids, tokenizer.sep_token_id], dtype=np.int32))
-            words.append(np.append(pieces + next_word, -1))
-            next_word += int(pieces.max()) + 1
-            documents += 1
-            tokens += len(piece_ids)
-    stream_ids = np.concatenate(ids) if ids else np.zeros(0, dtype=np.int32)
-    stream_words = np.concatenate(words) if words else np.zeros(0, dtype=np.int64)
-    special = set(tokenizer.all_special_ids)
-    stream_words[np.isin(stream_ids, list(special))] = -1
-    block_ids, block_words = _cut(stream_ids, stream_words, tokenizer, block_length)
-    return PackedBlocks(block_ids, block_words, documents, tokens)
-
-
-def _cut(
-    ids: np.ndarray, words: np.ndarray, tokenizer: PreTrainedTokenizerBase, block_length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Cut the stream into blocks that never show a part of a word as a maskable word."""
-    body = block_length - 2
-    bounds, start = [], 0
-    while start + body <= len(ids):
-        end = start + body
-        keep = end  # tokens from here to the end belong to a word that goes on after the cut
-        if end < len(ids) and words[end] >= 0 and words[end] == words[end - 1]:
-            while keep > start and words[keep - 1] == words[end]:
-                keep -= 1
-        bounds.append((start, keep, end))
-        start = keep if keep > start else end  # a word longer than a block is not started again
-    block_ids = np.empty((len(bounds), block_length), dtype=np.int32)
-    block_words = np.full((len(bounds), block_length), -1, dtype=np.int16)
-    block_ids[:, 0] = tokenizer.cls_token_id
-    block_ids[:, -1] = tokenizer.sep_token_id
-    cut_word = -1  # the rest of a word longer than a block must not pass for a whole word
-    for row, (start, keep, end) in enumerate(bounds):
-        block_ids[row, 1:-1] = ids[start:end]
-        chunk = words[start:keep].copy()
-        chunk[chunk == cut_word] = -1
-        cut_word = int(words[end - 1]) if keep == start else -1
-        changes = np.diff(chunk, prepend=-1) != 0
-        local = np.cumsum(changes & (chunk >= 0)) - 1
-        block_words[row, 1 : 1 + len(chunk)] = np.where(chunk >= 0, local, -1)
-    return block_ids, block_words
-
-
-def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

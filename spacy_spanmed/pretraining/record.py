@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from spacy_spanmed.encoders import resolve_encoder
 from spacy_spanmed.pretraining.checkpoints import file_sha256
 
 PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers", "numpy", "spacy")
-# Settings that change neither the data nor the weights.
-COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient"}
+# Settings that change neither the data nor the weights; what is excluded counts with its content.
+COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
+COSMETIC_SECTIONS = {"paths", "logging"}
+COSMETIC_CODE = {"progress.py", "curves.py", "estimate.py"}
 
 
 def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of text files.
+    """Size and SHA-256 of files.
 
     paths (dict): Files by role.
     RETURNS (dict): ``path``, ``bytes`` and ``sha256`` by role.
@@ -27,37 +33,53 @@ def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
     """
     for role, path in paths.items():
         if not path.is_file():
-            raise ValueError(
-                f"The {role} texts '{path}' do not exist: build the corpus first, or set "
-                f"paths.{role} to a JSONL file."
-            )
+            raise ValueError(f"The file '{path}' of {role} does not exist: check the path.")
     return {
         role: {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for role, path in paths.items()
     }
 
 
-def run_fingerprint(source: dict[str, Any], data: dict[str, dict[str, Any]], encoder: str) -> str:
-    """One hash over all that decides the outcome of a run.
+def run_identity(
+    source: dict[str, Any], data: dict[str, dict[str, Any]], encoder: str
+) -> dict[str, dict[str, Any]]:
+    """All that decides the outcome of a run, by names that a user can act on.
 
     source (dict): The interpolated config. Output paths and the rhythm of logging are left out.
     data (dict): From :func:`data_fingerprints`.
     encoder (str): The starting encoder; a local one counts with the content of its files.
-    RETURNS (str): 16 hexadecimal digits. The code of this package counts too: other code would
-        continue a run, or pass off its result, as something it is not.
+    RETURNS (dict): ``settings`` by dotted key, and the SHA-256 of ``contents``. The code of this
+        package counts too: other code would continue a run, or pass off its result, as something
+        it is not.
     """
-    code = {p.name: file_sha256(p) for p in sorted(Path(__file__).parent.glob("*.py"))}
     settings = {
-        section: {k: v for k, v in values.items() if k not in COSMETIC}
+        f"{section}.{key}": value
         for section, values in source.items()
-        if section != "paths"
+        if section not in COSMETIC_SECTIONS
+        for key, value in values.items()
+        if key not in COSMETIC
     }
+    here = Path(__file__).parent
+    code = {p.relative_to(here).as_posix(): file_sha256(p) for p in sorted(here.rglob("*.py"))}
     folder = Path(resolve_encoder(encoder))
     files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
-    weights = {p.name: file_sha256(p) for p in files if p.suffix != ".md"}
-    texts = {role: facts["sha256"] for role, facts in data.items()}
-    parts = json.dumps([settings, texts, weights, code], sort_keys=True)
-    return hashlib.sha256(parts.encode()).hexdigest()[:16]
+    contents = {
+        **{f"content of {role}": facts["sha256"] for role, facts in data.items()},
+        "files of the encoder": {p.name: file_sha256(p) for p in files if p.suffix != ".md"},
+        "code of spacy_spanmed.pretraining": {
+            name: sha256 for name, sha256 in code.items() if name not in COSMETIC_CODE
+        },
+    }
+    return {"settings": settings, "contents": contents}
+
+
+def run_fingerprint(identity: dict[str, dict[str, Any]]) -> str:
+    """One hash over the identity of a run.
+
+    identity (dict): From :func:`run_identity`.
+    RETURNS (str): 16 hexadecimal digits.
+    """
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def versions() -> dict[str, str | None]:
@@ -80,3 +102,37 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What a run was computed on, without naming the machine.
+
+    device (torch.device): Of the model.
+    RETURNS (dict): Architecture, instruction set torch uses, cores, threads, and the GPU's model.
+    """
+    return {
+        "architecture": platform.machine(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cpu_cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+    }
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory this process has held so far, in MB of 10^6 bytes.
+
+    device (torch.device): Of the model.
+    RETURNS (dict): ``cpu``, where the system counts it, and ``gpu``, on one.
+    """
+    peak = {}
+    try:
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak["cpu"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    except ImportError:  # Windows
+        pass
+    if device.type == "cuda":
+        peak["gpu"] = torch.cuda.max_memory_allocated(device)
+    return {name: round(size / 1e6, 1) for name, size in peak.items()}

@@ -2,27 +2,64 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from rich.console import Console
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from spacy_spanmed.files import write_json
 from spacy_spanmed.pretraining import checkpoints, record
+from spacy_spanmed.pretraining.arguments import (
+    check_arguments,
+    training_arguments,
+    use_bfloat16,
+)
+from spacy_spanmed.pretraining.blocks import check_vocabulary
 from spacy_spanmed.pretraining.config import PretrainSettings
-from spacy_spanmed.pretraining.data import MaskedBlocks, make_vocabulary
+from spacy_spanmed.pretraining.corruption import Vocabulary
+from spacy_spanmed.pretraining.data import make_vocabulary
 from spacy_spanmed.pretraining.evaluation import evaluate
-from spacy_spanmed.pretraining.loading import LoadedEncoder, load_encoder, publish, save_encoder
+from spacy_spanmed.pretraining.loading import LoadedEncoder, load_encoder
 from spacy_spanmed.pretraining.objectives import PretrainingModel
-from spacy_spanmed.pretraining.packing import PackedBlocks, pack_texts, read_texts
+from spacy_spanmed.pretraining.outcome import find_finished, finish, write_results
+from spacy_spanmed.pretraining.packing import PackedBlocks, count_pieces
 from spacy_spanmed.pretraining.progress import ConsoleProgress
-from spacy_spanmed.pretraining.trainer import PretrainingTrainer, logged_seconds, use_bfloat16
+from spacy_spanmed.pretraining.role_texts import (
+    Fingerprints,
+    TrainingText,
+    fingerprint_texts,
+    load_dev_blocks,
+    load_training_text,
+)
+from spacy_spanmed.pretraining.trainer import PretrainingTrainer, logged_seconds
+from spacy_spanmed.pretraining.workers import connect_workers, lost_worker_explained, on_main
 
-RECORD_FILE = "pretraining.json"
+
+class Prepared(NamedTuple):
+    """What a run works with.
+
+    loaded (LoadedEncoder): The starting encoder and its tokenizer.
+    text (TrainingText): The texts to train on.
+    blocks (PackedBlocks): Their blocks, or, of a stream, the first ones.
+    model (PretrainingModel): The encoder with its heads.
+    taken_over (list): Names of the head weights of an earlier pretraining.
+    masker_facts (dict): What the masker tells about the texts, for the record.
+    vocabulary (Vocabulary): For the 80/10/10 replacement.
+    """
+
+    loaded: LoadedEncoder
+    text: TrainingText
+    blocks: PackedBlocks
+    model: PretrainingModel
+    taken_over: list[str]
+    masker_facts: dict[str, Any]
+    vocabulary: Vocabulary
 
 
 def pretrain(
@@ -42,58 +79,70 @@ def pretrain(
         the encoder.
     RAISES (ValueError): Texts, encoder and settings do not allow the run; the message says why.
     """
-    console = console or Console()
-    paths, training = settings.paths, settings.training
-    data = record.data_fingerprints({"train": paths.train, "dev": paths.dev})
-    fingerprint = record.run_fingerprint(source, data, settings.model.encoder)
-    finished = checkpoints.read_json(paths.output / RECORD_FILE)
-    if not restart and isinstance(finished, dict) and finished.get("fingerprint") == fingerprint:
-        console.print(f"'{paths.output}' is the finished result of this config; see --restart.")
-        write_json(paths.metrics, finished)
-        started = checkpoints.read_json(paths.checkpoints / checkpoints.RUN_FILE) or {}
-        if started.get("fingerprint") == fingerprint:  # killed just before it tidied up
-            discard(paths.checkpoints)
-        return finished
-    if restart:
-        discard(paths.checkpoints)
-    checkpoints.check_run(paths.checkpoints, fingerprint)
+    with lost_worker_explained():
+        return _pretrain(settings, source, restart, console or Console())
 
-    loaded = load_encoder(
-        settings.model.encoder,
-        block_length=training.block_length,
-        dropout=settings.model.dropout,
-    )
-    blocks = load_blocks(paths.train, loaded, settings, console)
-    dev_blocks = load_blocks(paths.dev, loaded, settings, console)
-    set_seed(settings.system.seed)
-    model, taken_over = build_model(loaded, blocks, settings)
-    vocabulary = make_vocabulary(loaded.tokenizer)
-    tokens_a_step = training.batch_size * training.block_length
-    steps = -(-training.total_tokens // tokens_a_step)
-    samples = MaskedBlocks(
-        blocks,
-        settings.masker,
-        vocabulary,
-        seed=settings.system.seed,
-        samples=steps * training.batch_size,
-    )
+
+def _pretrain(
+    settings: PretrainSettings, source: dict[str, Any], restart: bool, console: Console
+) -> dict[str, Any]:
+    workers = connect_workers()
+    check_arguments(settings, workers.num_processes)
+    main = workers.is_main_process
+    console = console if main else Console(quiet=True)
+    paths, training = settings.paths, settings.training
+    masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
+    texts = on_main(lambda: fingerprint_texts(settings))
+    data = {**texts, **on_main(lambda: record.data_fingerprints(masker_files))}
+    identity = on_main(lambda: record.run_identity(source, data, settings.model.encoder))
+    fingerprint = record.run_fingerprint(identity)
+    finished = on_main(lambda: None if restart else find_finished(paths, fingerprint))
+    if finished is not None:
+        hint = f"'{paths.output}' is the finished result of this config; see --restart."
+        console.print(hint, markup=False)
+        if main:
+            write_results(finished, paths, console)
+            started = checkpoints.read_json(paths.checkpoints / checkpoints.RUN_FILE) or {}
+            if started.get("fingerprint") == fingerprint:  # killed just before it tidied up
+                discard(paths.checkpoints)
+        return finished
+
+    def take_up() -> Path | None:
+        if restart:
+            discard(paths.checkpoints)
+        checkpoints.check_run(paths.checkpoints, fingerprint, identity)
+        return checkpoints.recover(paths.checkpoints, tell=console.print)
+
+    checkpoint = on_main(take_up)
+    prepared = prepare(settings, console, texts)
+    loaded, blocks, model = prepared.loaded, prepared.blocks, prepared.model
+    dev_blocks = load_dev_blocks(loaded, settings, texts, console)
     progress = ConsoleProgress(console)
-    trainer = PretrainingTrainer(model, settings, samples, steps, [progress])
-    main = trainer.is_world_process_zero()
+    steps = math.ceil(training.total_tokens / (training.batch_size * blocks.mean_length))
+    trainer = make_trainer(prepared, settings, steps, callbacks=[progress])
+    args = trainer.args
 
     def measure() -> dict[str, dict[str, float]]:
-        return evaluate(model, dev_blocks, vocabulary, max_blocks=training.dev_blocks)
+        return evaluate(
+            model,
+            dev_blocks,
+            prepared.vocabulary,
+            max_blocks=training.dev_blocks,
+            masker=settings.masker,
+        )
 
-    run_file = paths.checkpoints / checkpoints.RUN_FILE
-    started = checkpoints.read_json(run_file) or {}
-    if started.get("fingerprint") == fingerprint:
-        before = started["before"]
-    else:
+    def measure_start() -> dict[str, dict[str, float]]:
+        run_file = paths.checkpoints / checkpoints.RUN_FILE
+        started = checkpoints.read_json(run_file) or {}
+        if started.get("fingerprint") == fingerprint:
+            return started["before"]
         console.print("Measuring the starting encoder on held-out text ...")
         before = measure()
-        if main:
-            write_json(run_file, {"fingerprint": fingerprint, "before": before})
-    checkpoint = checkpoints.newest_complete(paths.checkpoints)
+        run = {"fingerprint": fingerprint, "identity": identity, "before": before}
+        write_json(run_file, run)
+        return before
+
+    before = on_main(measure_start)
     if checkpoint is not None:
         console.print(f"Going on from {checkpoint.name}.")
     try:
@@ -101,10 +150,13 @@ def pretrain(
     finally:
         progress.close()
     console.print("Measuring the pretrained encoder on held-out text ...")
-    after = measure()
+    model = trainer.trained_model(lambda: rebuild(settings, blocks))
+    after = on_main(measure)
 
     seconds = logged_seconds(trainer.state)
-    tokens = trainer.state.global_step * tokens_a_step
+    tokens = round(trainer.state.global_step * trainer.tokens_a_step)
+    found = {"train": prepared.text.report(), "dev": dev_blocks.report}
+    data = {role: {**facts, "texts": found.get(role)} for role, facts in data.items()}
     result = {
         "fingerprint": fingerprint,
         "config": source,
@@ -115,54 +167,94 @@ def pretrain(
         "train_documents": blocks.documents,
         "train_word_pieces": blocks.tokens,
         "train_blocks": len(blocks.input_ids),
+        "masker": {"name": settings.masker.name, "found": prepared.masker_facts},
         "dev_blocks": min(training.dev_blocks, len(dev_blocks.input_ids)),
-        "head_weights_taken_over": taken_over,
+        "head_weights_taken_over": prepared.taken_over,
         "trained": "heads" if training.freeze_encoder else "encoder and heads",
-        "device": str(trainer.args.device),
-        "processes": trainer.args.world_size,
+        "device": args.device.type,
+        "hardware": record.hardware(args.device),
+        "processes": args.world_size,
         "precision": "bfloat16" if use_bfloat16(training.precision) else "float32",
         "steps": trainer.state.global_step,
         "tokens": tokens,
-        "passes": round(tokens / blocks.input_ids.size, 3),
+        "passes": prepared.text.passes(tokens),
         "seconds": seconds,
         "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
+        "peak_memory_mb": record.peak_memory(args.device),
         "heldout": {"before": before, "after": after},
         "curve": [entry for entry in trainer.state.log_history if "tokens" in entry],
     }
-    if main:
+
+    def conclude() -> None:
         finish(paths.output, model, loaded, result)
-        write_json(paths.metrics, result)
+        write_results(result, paths, console)
         discard(paths.checkpoints)
-    trainer.accelerator.wait_for_everyone()
+
+    on_main(conclude)
     return result
 
 
-def load_blocks(
-    path: Path, loaded: LoadedEncoder, settings: PretrainSettings, console: Console
-) -> PackedBlocks:
-    """Read and pack a text file.
+def prepare(
+    settings: PretrainSettings, console: Console, texts: Fingerprints | None = None
+) -> Prepared:
+    """Load the encoder, read the texts to train on, and put everything together.
 
-    path (Path): JSONL with a "text" a line.
-    loaded (LoadedEncoder): For its tokenizer.
-    settings (PretrainSettings): For the block length.
+    settings (PretrainSettings): The run's settings.
     console (Console): For progress.
-    RETURNS (PackedBlocks): At least one block.
-    RAISES (ValueError): The file is malformed or holds less than one block of text.
+    texts (dict): From ``fingerprint_texts``; made if not given.
+    RETURNS (Prepared): The same for the same settings and texts.
     """
-    length = settings.training.block_length
-    with console.status(f"Packing {path} ..."):
-        blocks = pack_texts(read_texts(path), loaded.tokenizer, length)
-    if not len(blocks.input_ids):
-        raise ValueError(
-            f"'{path}' holds {blocks.tokens} word pieces, less than one block of {length} tokens: "
-            "give more text or a smaller training.block_length."
-        )
-    console.print(
-        f"{path}: {blocks.documents:,} texts, {blocks.tokens:,} word pieces, "
-        f"{len(blocks.input_ids):,} blocks of {length}",
-        highlight=False,
+    loaded = load_encoder(
+        settings.model.encoder,
+        block_length=settings.training.block_length,
+        dropout=settings.model.dropout,
     )
-    return blocks
+    check_vocabulary(loaded, settings.model.encoder)
+    text = load_training_text(loaded, settings, texts or fingerprint_texts(settings), console)
+    blocks = text.blocks
+    with console.status("Preparing the masker ..."):
+        masker_facts = settings.masker.prepare(loaded.tokenizer, blocks)
+    if masker_facts:
+        console.print(f"Masker '{settings.masker.name}': {masker_facts}", highlight=False)
+    set_seed(settings.system.seed)
+    model, taken_over = build_model(loaded, blocks, settings)
+    vocabulary = make_vocabulary(loaded.tokenizer)
+    return Prepared(loaded, text, blocks, model, taken_over, masker_facts, vocabulary)
+
+
+def rebuild(settings: PretrainSettings, blocks: PackedBlocks) -> PretrainingModel:
+    """The model before its training once more, for weights that were split over workers."""
+    loaded = load_encoder(settings.model.encoder, block_length=settings.training.block_length)
+    return build_model(loaded, blocks, settings)[0]
+
+
+def make_trainer(
+    prepared: Prepared,
+    settings: PretrainSettings,
+    steps: int,
+    *,
+    save: bool = True,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> PretrainingTrainer:
+    """Make the trainer of a run.
+
+    prepared (Prepared): What it works with.
+    settings (PretrainSettings): The run's settings.
+    steps (int): Optimizer steps.
+    save (bool): Write checkpoints, default True.
+    callbacks (Sequence[TrainerCallback]): Further callbacks.
+    """
+    training = settings.training
+    count = steps * training.batch_size
+    samples = prepared.text.samples(settings, prepared.vocabulary, count)
+    return PretrainingTrainer(
+        prepared.model,
+        training_arguments(settings, steps, save),
+        settings,
+        samples,
+        training.batch_size * prepared.blocks.mean_length,
+        callbacks,
+    )
 
 
 def build_model(
@@ -186,29 +278,10 @@ def build_model(
         freeze_encoder=settings.training.freeze_encoder,
     )
     size = len(model.decoder_bias)
-    pieces = blocks.input_ids[blocks.words >= 0]
-    counts = np.bincount(pieces, minlength=size) + 1.0
+    counts = count_pieces(blocks, size) + 1.0
     with torch.no_grad():
         model.decoder_bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
     return model, model.load_heads(loaded.heads)
-
-
-def finish(
-    output: Path, model: PretrainingModel, loaded: LoadedEncoder, result: dict[str, Any]
-) -> None:
-    """Write encoder, tokenizer, heads and record beside their place, then move them there.
-
-    output (Path): The directory to publish.
-    model (PretrainingModel): The trained model.
-    loaded (LoadedEncoder): For tokenizer and dropout settings.
-    result (dict): The record.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)  # of a run killed at this point
-    save_encoder(temporary, model.encoder, loaded.tokenizer, model.head_state(), loaded.dropout)
-    write_json(temporary / RECORD_FILE, result)
-    publish(temporary, output)
 
 
 def discard(directory: Path) -> None:

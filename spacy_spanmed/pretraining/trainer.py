@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import set_seed
 from safetensors.torch import save_file
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import (
@@ -25,97 +26,46 @@ from spacy_spanmed.pretraining.data import collate
 from spacy_spanmed.pretraining.objectives import PretrainingModel
 
 KEEP_CHECKPOINTS = 2
-PARTS = ("mlm_loss", "sbo_loss")
-
-
-def use_bfloat16(precision: str) -> bool:
-    """Whether to compute under bfloat16 autocast.
-
-    precision (str): "float32", "bfloat16" or "auto": where the hardware computes in bfloat16,
-        because emulated it is slower than float32.
-    RETURNS (bool): True for autocast.
-    """
-    if precision != "auto":
-        return precision == "bfloat16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def training_arguments(settings: PretrainSettings, steps: int) -> TrainingArguments:
-    """Translate the settings for the Trainer.
-
-    settings (PretrainSettings): The run's settings.
-    steps (int): Optimizer steps of the run.
-    RETURNS (TrainingArguments): On the CPU only where there is no GPU.
-    RAISES (ValueError): The batch cannot be split evenly over processes and parts.
-    """
-    training = settings.training
-    cuda = torch.cuda.is_available()
-    args = TrainingArguments(
-        output_dir=str(settings.paths.checkpoints),
-        max_steps=steps,
-        gradient_accumulation_steps=training.accumulate_gradient,
-        learning_rate=training.learn_rate,
-        lr_scheduler_type="linear",
-        warmup_steps=round(training.warmup * steps),
-        weight_decay=training.weight_decay,
-        max_grad_norm=training.grad_clip,
-        bf16=use_bfloat16(training.precision),
-        use_cpu=not cuda,
-        logging_steps=training.log_every,
-        logging_nan_inf_filter=False,
-        save_steps=training.checkpoint_every,
-        save_total_limit=None,  # pruned by the trainer below, which knows the complete ones
-        seed=settings.system.seed,
-        disable_tqdm=True,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=cuda,
-        ddp_find_unused_parameters=False,
-        log_level="error",
-    )
-    args._n_gpu = min(args.n_gpu, 1)  # several GPUs need torchrun: flat positions cannot be split
-    parts = args.world_size * training.accumulate_gradient
-    if training.batch_size % parts:
-        raise ValueError(
-            f"batch_size is {training.batch_size}, which cannot be split evenly over "
-            f"{args.world_size} processes x {training.accumulate_gradient} parts: make it a "
-            f"multiple of {parts}."
-        )
-    args.per_device_train_batch_size = training.batch_size // parts
-    return args
+REMEDY = (
+    "lower training.learn_rate and training.head_learn_rate, raise training.warmup, or set "
+    'training.precision to "float32", and --restart.'
+)
+LOSSES = ("loss", "mlm_loss", "sbo_loss")
 
 
 class PretrainingTrainer(Trainer):
     """Trains a :class:`PretrainingModel` on :class:`MaskedBlocks`.
 
     model (PretrainingModel): The model.
+    args (TrainingArguments): From ``training_arguments``.
     settings (PretrainSettings): The run's settings.
     train_dataset (Dataset): The samples of the whole run, in order.
-    steps (int): Optimizer steps of the run.
+    tokens_a_step (float): Tokens of an optimizer step, on average, over all workers.
     callbacks (Sequence[TrainerCallback]): Further callbacks.
     """
 
     def __init__(
         self,
         model: PretrainingModel,
+        args: TrainingArguments,
         settings: PretrainSettings,
         train_dataset: Dataset,
-        steps: int,
+        tokens_a_step: float,
         callbacks: Sequence[TrainerCallback] = (),
     ):
         super().__init__(
             model=model,
-            args=training_arguments(settings, steps),
+            args=args,
             train_dataset=train_dataset,
             data_collator=collate,
             callbacks=[LogBeforeSaving(), *callbacks],
         )
         self.remove_callback(PrinterCallback)
+        # The Trainer then counts the targets of a whole batch, and leaves the average to us.
+        self.model_accepts_loss_kwargs = True
         self.settings = settings
-        self._part_sums: dict[str, torch.Tensor] = {}
-        self._part_count = 0
+        self.tokens_a_step = tokens_a_step
+        self._sums: dict[str, torch.Tensor] = {}
         self._window: tuple[float, int] | None = None
         self._seconds_before = 0.0
 
@@ -129,6 +79,11 @@ class PretrainingTrainer(Trainer):
         else:
             self._window = (time.perf_counter(), 0)
         self._started = time.perf_counter()
+        if self.settings.training.compile:
+            self.model.encoder.compile()
+        # Dropout that does not depend on what was drawn before, and differs between workers. A
+        # checkpoint brings its own state.
+        set_seed(self.args.seed, device_specific=True)
         return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
@@ -142,16 +97,17 @@ class PretrainingTrainer(Trainer):
             groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
             for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad:
-                    key = (name.startswith("encoder."), name in decayed)
+                    key = ("encoder." in name, name in decayed)  # FSDP puts its own name first
                     groups.setdefault(key, []).append(parameter)
+            # The encoder first, because the first group's rate is the one that is logged.
             self.optimizer = torch.optim.AdamW(
                 [
                     {
-                        "params": parameters,
+                        "params": groups[encoder, decay],
                         "lr": training.learn_rate if encoder else training.head_learn_rate,
                         "weight_decay": training.weight_decay if decay else 0.0,
                     }
-                    for (encoder, decay), parameters in groups.items()
+                    for encoder, decay in sorted(groups, reverse=True)
                 ],
                 betas=(0.9, 0.98),
                 eps=1e-6,
@@ -166,41 +122,61 @@ class PretrainingTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | None = None,
     ) -> Any:
-        """The model's loss; its parts are kept for the log.
+        """The share of one part of a batch in the mean loss over the targets of the whole batch.
 
-        RAISES (ValueError): The loss is not finite. Nothing has been learned from it, and the
-            last checkpoint is from before.
+        The parts of a batch (one for each worker and each step of gradient accumulation) have
+        different numbers of targets, so their mean losses must not be averaged as equals.
+
+        num_items_in_batch (Tensor): Targets of the whole batch, over all parts.
+        RAISES (ValueError): The loss is not finite, on any worker. Nothing has been learned from
+            it, and the last checkpoint is from before.
         """
         output = model(**inputs)
-        loss = output["loss"]
-        if not torch.isfinite(loss):
+        # The workers' gradients are averaged, where a sum is needed: hence their number.
+        targets = inputs["labels"].numel() * self.args.world_size
+        share = targets / num_items_in_batch.clamp(min=1)
+        loss = output["loss"] * share
+        everywhere = self.accelerator.reduce(loss.detach(), "mean")
+        if not torch.isfinite(everywhere):
             raise ValueError(
-                f"The loss became {loss.item()} at step {self.state.global_step + 1}, so training "
-                "stopped: lower training.learn_rate and training.head_learn_rate, raise "
-                'training.warmup, or set training.precision to "float32", and --restart.'
+                f"The loss became {everywhere.item()} at step {self.state.global_step + 1}, so "
+                f"training stopped: {REMEDY}"
             )
-        for part in PARTS:
-            if part in output:
-                self._part_sums[part] = self._part_sums.get(part, 0.0) + output[part]
-        self._part_count += 1
+        for name in LOSSES:
+            if name in output:
+                value = output[name].detach() * share
+                self._sums[name] = self._sums[name] + value if name in self._sums else value
         return (loss, output) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add parts of the loss, tokens, speed and time to the Trainer's log."""
-        if "loss" in logs and self._part_count:
-            for part, total in self._part_sums.items():
-                mean = self._nested_gather(total / self._part_count).mean()
-                logs[part] = round(mean.item(), 4)
-            self._part_sums, self._part_count = {}, 0
+        """Add unrounded losses, tokens, speed and time to the Trainer's log."""
+        if "loss" in logs and self._sums:
             now, step = time.perf_counter(), self.state.global_step
-            training = self.settings.training
-            tokens_a_step = training.batch_size * training.block_length
             then, last_step = self._window
-            logs["tokens"] = step * tokens_a_step
-            logs["tokens_per_second"] = round((step - last_step) * tokens_a_step / (now - then), 1)
+            for name, total in self._sums.items():
+                logs[name] = self._nested_gather(total).mean().item() / (step - last_step)
+            self._sums = {}
+            speed = (step - last_step) * self.tokens_a_step / (now - then)
+            logs["tokens"] = round(step * self.tokens_a_step)
+            logs["tokens_per_second"] = round(speed, 1)
             logs["seconds"] = round(self._seconds_before + now - self._started, 2)
             self._window = (now, step)
         super().log(logs, start_time)
+
+    def trained_model(self, rebuild: Callable[[], PretrainingModel]) -> PretrainingModel:
+        """The trained model as it was before the training: whole, and computing in float32.
+
+        rebuild (Callable): Makes a model of the same shape, for weights split over the workers.
+        RETURNS (PretrainingModel): On the main worker; not to be used on the others if split.
+        """
+        if not self.is_fsdp_enabled:
+            return self.accelerator.unwrap_model(self.model, keep_fp32_wrapper=False)
+        weights = self.accelerator.get_state_dict(self.model_wrapped)  # all workers take part
+        if not self.is_world_process_zero():
+            return self.model
+        model = rebuild()
+        model.load_state_dict(weights)
+        return model.to(self.args.device)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Weights only, as safetensors: the Trainer would add a pickle of its arguments."""
@@ -211,13 +187,42 @@ class PretrainingTrainer(Trainer):
         save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
+        """Write, seal and prune.
+
+        RAISES (ValueError): The weights are not finite, or the disk is full. The last checkpoint
+            stays as it was.
+        """
+        step = self.state.global_step
+        if not all(torch.isfinite(p).all() for p in model.parameters()):
+            raise ValueError(
+                f"The weights are no finite numbers after step {step}, so training stopped before "
+                f"they were saved: {REMEDY}"
+            )
+        directory = Path(self.args.output_dir)
+        target = directory / f"{checkpoints.PREFIX}{step}"
+        with checkpoints.writing(target, remedy=self._remedy(target)):
+            super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            directory = Path(self.args.output_dir)
-            checkpoints.seal(directory / f"{checkpoints.PREFIX}{self.state.global_step}")
+            with checkpoints.writing(target, remedy=self._remedy(target)):
+                checkpoints.seal(target)
             checkpoints.prune(directory, KEEP_CHECKPOINTS)
         self.accelerator.wait_for_everyone()
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load by way of the CPU: the Trainer would load to "cpu:0" on several CPU workers, a
+        device torch.load does not know."""
+        if checkpoint is None or self.is_fsdp_enabled:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        for name, part in (("optimizer.pt", self.optimizer), ("scheduler.pt", self.lr_scheduler)):
+            path = Path(checkpoint) / name
+            part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    def _remedy(self, target: Path) -> str:
+        """How to go on when a checkpoint cannot be written."""
+        kept = [p.name for p in checkpoints.list_checkpoints(target.parent) if p != target]
+        last = f"from {kept[0]}, which is whole" if kept else "from the beginning"
+        return f"Free some space, then give the same command again: the run goes on {last}."
 
 
 class LogBeforeSaving(TrainerCallback):

@@ -7,6 +7,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from spacy_spanmed.pretraining import outcome
+
 SYLLABLES = ("ka", "lo", "mi", "ne", "pu", "ra", "so", "ti", "vu", "xe")
 
 
@@ -34,6 +36,12 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch):
+    """Drawing takes longer than training a tiny model."""
+    monkeypatch.setattr(outcome, "draw_curves", lambda record: b"<svg/>")
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +84,9 @@ dev = "{tmp_path}/dev.jsonl"
 output = "{tmp_path}/encoder"
 checkpoints = "{tmp_path}/checkpoints"
 metrics = "{tmp_path}/metrics/pretraining.json"
+
+[data]
+join_documents = true
 
 [model]
 encoder = "{tiny_encoder}"

@@ -1,4 +1,5 @@
 import pytest
+from safetensors import SafetensorError
 
 from spacy_spanmed.files import write_json
 from spacy_spanmed.pretraining import checkpoints
@@ -22,20 +23,60 @@ def test_newest_complete_is_found_by_number_and_unsealed_is_skipped(tmp_path):
     assert checkpoints.newest_complete(tmp_path / "missing") is None
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda p: (p / "optimizer.pt").write_bytes(b"y" * 50),
-        lambda p: (p / "optimizer.pt").write_bytes(b"z" * 100),
-        lambda p: (p / "model.safetensors").unlink(),
-        lambda p: (p / checkpoints.MANIFEST).write_text('{"model'),
-        lambda p: (p / checkpoints.MANIFEST).write_text("{}"),
-    ],
-)
-def test_damaged_checkpoint_is_skipped(tmp_path, damage):
+def write_manifest(content):
+    return lambda p: (p / checkpoints.MANIFEST).write_bytes(content)
+
+
+DAMAGES = [
+    (lambda p: (p / "optimizer.pt").write_bytes(b"y" * 50), "optimizer.pt has 50 bytes, not 100"),
+    (lambda p: (p / "optimizer.pt").write_bytes(b"z" * 100), "content of optimizer.pt"),
+    (lambda p: (p / "model.safetensors").unlink(), "model.safetensors is missing"),
+    (lambda p: (p / checkpoints.MANIFEST).unlink(), "not written to its end"),
+    (write_manifest(b'{"model'), "not written to its end"),
+    (write_manifest(b"\xff\x00\xfe"), "not written to its end"),
+    (write_manifest(b"{}"), "manifest.json is damaged"),
+    (write_manifest(b"[1]"), "manifest.json is damaged"),
+    (write_manifest(b'{"optimizer.pt": 100}'), "manifest.json is damaged"),
+    (write_manifest(b'{"optimizer.pt": {"bytes": 100}}'), "manifest.json is damaged"),
+]
+
+
+@pytest.mark.parametrize("damage, fault", DAMAGES)
+def test_damaged_checkpoint_is_skipped_with_a_reason(tmp_path, damage, fault):
     good, bad = make(tmp_path, 1), make(tmp_path, 2)
     damage(bad)
-    assert checkpoints.newest_complete(tmp_path) == good
+    told = []
+    assert checkpoints.newest_complete(tmp_path, told.append) == good
+    assert len(told) == 1 and told[0].startswith("checkpoint-2 cannot be used: ")
+    assert fault in told[0]
+
+
+def test_recovery_deletes_the_torn_ones_after_the_newest_whole_one(tmp_path):
+    make(tmp_path, 1, sealed=False)
+    good = make(tmp_path, 2)
+    for step in (3, 4):
+        (make(tmp_path, step) / "optimizer.pt").write_bytes(b"torn")
+    assert checkpoints.recover(tmp_path) == good
+    assert [p.name for p in checkpoints.list_checkpoints(tmp_path)] == [
+        "checkpoint-2",
+        "checkpoint-1",
+    ]
+    (good / "model.safetensors").unlink()
+    assert checkpoints.recover(tmp_path) is None
+    assert checkpoints.list_checkpoints(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(28, "No space left on device"), SafetensorError("I/O error"), RuntimeError("writer")],
+)
+def test_what_cannot_be_written_is_explained_and_cleared_away(tmp_path, error):
+    target = make(tmp_path, 1)
+    with pytest.raises(ValueError, match="checkpoint-1' could not be written.*Do this") as caught:
+        with checkpoints.writing(target, "Do this."):
+            raise error
+    assert str(error) in str(caught.value) and "\n" not in str(caught.value)
+    assert not target.exists()
 
 
 def test_prune_keeps_the_newest_sealed(tmp_path):
@@ -49,10 +90,33 @@ def test_prune_keeps_the_newest_sealed(tmp_path):
     ]
 
 
-def test_runs_are_not_mixed(tmp_path):
-    write_json(tmp_path / checkpoints.RUN_FILE, {"fingerprint": "a"})
-    checkpoints.check_run(tmp_path, "b")  # no checkpoint yet: nothing to mix
+def test_runs_are_not_mixed_and_what_differs_is_named(tmp_path):
+    old = {
+        "settings": {"system.seed": 0, "model.encoder": "a", "training.old": 1},
+        "contents": {"content of train": "x", "files of the encoder": {"vocab.txt": "y"}},
+    }
+    new = {
+        "settings": {"system.seed": 1, "model.encoder": "a", "training.new": 2},
+        "contents": {"content of train": "x", "files of the encoder": {"vocab.txt": "z"}},
+    }
+    write_json(tmp_path / checkpoints.RUN_FILE, {"fingerprint": "a", "identity": old})
+    checkpoints.check_run(tmp_path, "b", new)  # no checkpoint yet: nothing to mix
     make(tmp_path, 1)
-    checkpoints.check_run(tmp_path, "a")
-    with pytest.raises(ValueError, match="--restart"):
-        checkpoints.check_run(tmp_path, "b")
+    checkpoints.check_run(tmp_path, "a", old)
+    with pytest.raises(ValueError, match="--restart") as error:
+        checkpoints.check_run(tmp_path, "b", new)
+    message = str(error.value)
+    assert "system.seed = 0 instead of 1" in message
+    assert "training.old = 1 instead of None" in message
+    assert "training.new = None instead of 2" in message
+    assert "other files of the encoder" in message
+    assert "model.encoder" not in message and "content of train" not in message
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"fingerprint": 1, "identity": 2}'])
+def test_checkpoints_without_a_readable_run_file_are_refused(tmp_path, content):
+    make(tmp_path, 1)
+    if content is not None:
+        (tmp_path / checkpoints.RUN_FILE).write_text(content)
+    with pytest.raises(ValueError, match="another config or other texts"):
+        checkpoints.check_run(tmp_path, "b", {"settings": {}, "contents": {}})

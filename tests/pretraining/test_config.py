@@ -11,7 +11,7 @@ DEFAULT = Path(__file__).parents[2] / "configs" / "pretrain.cfg"
 def test_default_config_is_valid_and_lists_every_setting():
     settings, source = load_settings(DEFAULT)
     assert isinstance(settings.masker, SpanMasker)
-    for section in ("paths", "system", "model", "training"):
+    for section in ("paths", "system", "model", "training", "logging"):
         assert set(source[section]) == set(getattr(settings, section).__fields__)
 
 

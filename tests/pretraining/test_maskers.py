@@ -6,6 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_spanmed.pretraining.maskers import (
+    EntityMasker,
+    MixedMasker,
+    PMIMasker,
     SpanMasker,
     TokenMasker,
     WholeWordMasker,
@@ -13,17 +16,40 @@ from spacy_spanmed.pretraining.maskers import (
     token_budget,
     word_ranges,
 )
+from spacy_spanmed.pretraining.packing import pack_texts
 
-MASKERS = [TokenMasker(), WholeWordMasker(), SpanMasker()]
-WORD_MASKERS = MASKERS[1:]
+NAMES = ["token", "whole_word", "span", "entity", "pmi", "mixed"]
+WORD_NAMES = [name for name in NAMES if name not in ("token", "mixed")]
 # Chi-square, 9 degrees of freedom: exceeded by chance once in 10,000 samples.
 CHI_SQUARE_9 = 33.7
 SEED = st.integers(0, 2**31)
+FIRST, INNER = 6, 16  # ids of "ka", "lo", "mi" and of "##ka", "##lo", "##mi" begin here
+
+
+@pytest.fixture(scope="module")
+def maskers(tokenizer):
+    """One masker of each kind, prepared on text with a vocabulary as small as that of `blocks`."""
+    rng = np.random.default_rng(0)
+    phrases = ["ka lo", "kami lo", "mi mi ka", "lolo", "ka", "mika lo lo ka mi"]
+    texts = [" ".join(rng.choice(phrases, size=30)) for _ in range(60)]
+    made = {
+        "token": TokenMasker(),
+        "whole_word": WholeWordMasker(),
+        "span": SpanMasker(),
+        "entity": EntityMasker(phrases),
+        "pmi": PMIMasker(min_count=3),
+    }
+    made["mixed"] = MixedMasker(dict(made), {name: 1.0 for name in made})
+    packed = pack_texts(texts, tokenizer, 32)
+    for masker in made.values():
+        masker.prepare(tokenizer, packed)
+    return made
 
 
 @st.composite
 def blocks(draw):
-    """Word index of each token: words of 1 to 8 pieces, separators and cut words (-1) between."""
+    """Word index and id of each token: words of 1 to 8 pieces, and separators and cut words (-1)
+    between them."""
     sizes = draw(st.lists(st.integers(-2, 8).filter(bool), max_size=60))
     words, next_word = [-1], 0
     for size in sizes:
@@ -32,7 +58,10 @@ def blocks(draw):
         else:
             words += [next_word] * size
             next_word += 1
-    return np.array([*words, -1])
+    words = np.array([*words, -1])
+    pieces = np.random.default_rng(draw(SEED)).integers(3, size=len(words))
+    inner = np.append(False, words[1:] == words[:-1])
+    return words, np.where(words < 0, 3, pieces + np.where(inner, INNER, FIRST))
 
 
 def masked(units, length):
@@ -42,29 +71,33 @@ def masked(units, length):
     return mask
 
 
-@pytest.mark.parametrize("masker", MASKERS, ids=lambda m: m.name)
-@settings(max_examples=100, deadline=None)
-@given(words=blocks(), seed=SEED)
-def test_budget_is_never_exceeded_and_specials_never_masked(masker, words, seed):
-    mask = masked(masker.select(words, mask_rng(seed, 0, 0)), len(words))
-    assert mask.max(initial=0) <= 1, "units overlap"
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=60, deadline=None)
+@given(block=blocks(), seed=SEED)
+def test_budget_is_never_exceeded_and_specials_never_masked(maskers, name, block, seed):
+    words, ids = block
+    units = maskers[name].select(words, mask_rng(seed, 0, 0), ids)
+    assert units.dtype == np.int64 and units.shape == (len(units), 2)
+    assert (units[:, 0] < units[:, 1]).all() and (units[1:, 0] >= units[:-1, 1]).all()
+    mask = masked(units, len(words))
     assert mask.sum() <= 0.15 * np.count_nonzero(words >= 0) + 1e-9
     assert not mask[words < 0].any()
 
 
 @settings(max_examples=50, deadline=None)
-@given(words=blocks(), seed=SEED)
-def test_token_masker_meets_the_budget_exactly(words, seed):
-    units = TokenMasker().select(words, mask_rng(seed, 0, 0))
-    assert len(units) == token_budget(0.15, words)
+@given(block=blocks(), seed=SEED)
+def test_token_masker_meets_the_budget_exactly(block, seed):
+    units = TokenMasker().select(block[0], mask_rng(seed, 0, 0))
+    assert len(units) == token_budget(0.15, block[0])
     assert (units[:, 1] - units[:, 0] == 1).all()
 
 
-@pytest.mark.parametrize("masker", WORD_MASKERS, ids=lambda m: m.name)
-@settings(max_examples=100, deadline=None)
-@given(words=blocks(), seed=SEED)
-def test_words_are_whole_and_budget_missed_by_less_than_one(masker, words, seed):
-    mask = masked(masker.select(words, mask_rng(seed, 0, 0)), len(words))
+@pytest.mark.parametrize("name", WORD_NAMES)
+@settings(max_examples=60, deadline=None)
+@given(block=blocks(), seed=SEED)
+def test_words_are_whole_and_budget_missed_by_less_than_one(maskers, name, block, seed):
+    words, ids = block
+    mask = masked(maskers[name].select(words, mask_rng(seed, 0, 0), ids), len(words))
     starts, ends = word_ranges(words)
     for start, end in zip(starts, ends):
         assert len(set(mask[start:end])) == 1, "a part of a word is masked"
@@ -74,8 +107,9 @@ def test_words_are_whole_and_budget_missed_by_less_than_one(masker, words, seed)
 
 
 @settings(max_examples=100, deadline=None)
-@given(words=blocks(), seed=SEED)
-def test_spans_are_unbroken_words_of_one_document_with_visible_neighbours(words, seed):
+@given(block=blocks(), seed=SEED)
+def test_spans_are_unbroken_words_of_one_document_with_visible_neighbours(block, seed):
+    words, _ = block
     units = SpanMasker().select(words, mask_rng(seed, 0, 0))
     mask = masked(units, len(words))
     for start, end in units:
@@ -85,12 +119,63 @@ def test_spans_are_unbroken_words_of_one_document_with_visible_neighbours(words,
         assert all(not mask[start - 1] and not mask[end] for start, end in units)
 
 
-@pytest.mark.parametrize("masker", MASKERS, ids=lambda m: m.name)
-def test_masks_depend_on_seed_epoch_and_sample_alone(masker):
+@settings(max_examples=100, deadline=None)
+@given(block=blocks(), seed=SEED, rate=st.sampled_from([0.1, 0.3, 0.8]), longest=st.integers(1, 12))
+def test_spans_are_those_of_the_algorithm_done_word_by_word(block, seed, rate, longest):
+    masker = SpanMasker(rate=rate, max_words=longest)
+    units = masker.select(block[0], mask_rng(seed, 0, 0))
+    assert units.tolist() == spans_word_by_word(masker, block[0], mask_rng(seed, 0, 0))
+
+
+def spans_word_by_word(masker, words, rng):
+    """What :class:`SpanMasker` describes, with a look at every word for every span."""
+    ranges = list(zip(*(array.tolist() for array in word_ranges(words))))
+    free, masked_words, spans = [True] * len(ranges), [False] * len(ranges), []
+    left = token_budget(masker.rate, words)
+
+    def fits(first, length):
+        last = first + length - 1
+        return (
+            last < len(ranges)
+            and all(free[first : last + 1])
+            and all(ranges[i][1] == ranges[i + 1][0] for i in range(first, last))
+        )
+
+    while left > 0:
+        if not any(free):
+            if all(masked_words):
+                break
+            free = [not m for m in masked_words]
+        length = masker.draw_length(rng)
+        while not any(fits(i, length) for i in range(len(ranges))):
+            length -= 1
+        places = [i for i in range(len(ranges)) if fits(i, length)]
+        first = end = places[rng.integers(len(places))]
+        while end < first + length and ranges[end][1] - ranges[first][0] <= left:
+            masked_words[end] = True
+            end += 1
+        if end > first:
+            spans.append([ranges[first][0], ranges[end - 1][1]])
+            left -= ranges[end - 1][1] - ranges[first][0]
+            for i in range(max(first - 1, 0), min(end + 1, len(ranges))):
+                free[i] = False
+        if end < first + length:
+            break
+    return sorted(spans)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_depend_on_seed_epoch_and_sample_alone(maskers, name):
     words = np.concatenate([[-1], np.repeat(np.arange(60), 2), [-1]])
+    pieces = np.random.default_rng(0).integers(3, size=60)
+    ids = np.concatenate([[2], np.stack([FIRST + pieces, INNER + pieces], axis=1).ravel(), [3]])
     keys = [(s, e, i) for s in (0, 1) for e in (0, 1) for i in (0, 1)]
-    first = {key: masker.select(words, mask_rng(*key)).tobytes() for key in keys}
-    again = {key: masker.select(words, mask_rng(*key)).tobytes() for key in reversed(keys)}
+
+    def draw(key):
+        return maskers[name].select(words, mask_rng(*key), ids).tobytes()
+
+    first = {key: draw(key) for key in keys}
+    again = {key: draw(key) for key in reversed(keys)}
     assert first == again
     assert len(set(first.values())) == len(keys)
 
@@ -187,7 +272,8 @@ def test_impossible_settings_are_refused(arguments, message):
         SpanMasker(**arguments)
 
 
-def test_blocks_without_words_give_no_units():
-    for masker in MASKERS:
-        for words in (np.array([-1, -1]), np.array([-1, 0, -1])):
-            assert masker.select(words, mask_rng(0, 0, 0)).shape == (0, 2)
+@pytest.mark.parametrize("name", NAMES)
+def test_blocks_without_words_give_no_units(maskers, name):
+    for words in (np.array([-1, -1]), np.array([-1, 0, -1])):
+        ids = np.where(words < 0, 3, FIRST)
+        assert maskers[name].select(words, mask_rng(0, 0, 0), ids).shape == (0, 2)

@@ -3,7 +3,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_spanmed.pretraining.packing import pack_texts, read_texts
+from spacy_spanmed.pretraining import encoding, packing
+from spacy_spanmed.pretraining.bucketing import bucket_order, padding_share
+from spacy_spanmed.pretraining.encoding import encode_texts
+from spacy_spanmed.pretraining.packing import (
+    CUT,
+    DROPPED,
+    PIECES,
+    DocumentPacker,
+    count_pieces,
+    pack_texts,
+)
 
 from .conftest import SYLLABLES, make_texts
 
@@ -75,14 +85,151 @@ def test_short_block_length_is_refused(tokenizer):
         pack_texts(["ka"], tokenizer, 4)
 
 
-@pytest.mark.parametrize("line", ["{", '{"txt": "a"}', '{"text": 3}', "[1]"])
-def test_malformed_line_is_named(tmp_path, line):
-    path = tmp_path / "texts.jsonl"
-    path.write_text('{"text": "ka"}\n\n' + line + "\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"texts\.jsonl, line 3"):
-        list(read_texts(path))
+SENTENCES = st.lists(WORDS, min_size=1, max_size=14).map(lambda words: " ".join(words) + " .")
+DOCUMENTS = st.lists(st.lists(SENTENCES, min_size=1, max_size=8).map(" ".join), max_size=6)
 
 
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="nope.jsonl"):
-        list(read_texts(tmp_path / "nope.jsonl"))
+@settings(max_examples=40, deadline=None)
+@given(texts=DOCUMENTS, length=st.integers(12, 40))
+def test_blocks_of_documents_end_with_sentences_and_lose_nothing_uncounted(
+    tokenizer, texts, length
+):
+    packer = DocumentPacker(tokenizer, length, 6)
+    special = {tokenizer.cls_token_id, tokenizer.sep_token_id}
+    packed = dropped = 0
+    for encoded in encode_texts(texts, tokenizer):
+        ids = encoded.ids.tolist()
+        ends = {*encoded.sentences.tolist(), len(ids)}
+        cut_before, dropped_before = packer.counts[CUT], packer.counts[DROPPED]
+        blocks = list(packer.add(encoded))
+        place = 0
+        outside = 0
+        for block in blocks:
+            assert 6 <= len(block.ids) <= length
+            assert block.ids[0] == tokenizer.cls_token_id
+            assert block.ids[-1] == tokenizer.sep_token_id
+            body = block.ids[1:-1].tolist()
+            assert not special & set(body)
+            while ids[place : place + len(body)] != body:  # a dropped remainder lies between
+                place += 1
+            place += len(body)
+            outside += place not in ends
+        if packer.counts[DROPPED] == dropped_before:
+            assert outside <= packer.counts[CUT] - cut_before
+        packed += sum(len(block.ids) - 2 for block in blocks)
+        dropped += packer.counts[DROPPED] - dropped_before
+    assert packed + dropped == packer.counts[PIECES]
+    assert list(packer.finish()) == []
+
+
+def make_sentences(*sizes):
+    """A text of sentences with so many tokens each, the full stop included."""
+    return " ".join(" ".join(["ka"] * (size - 1)) + " ." for size in sizes)
+
+
+@pytest.mark.parametrize(
+    "sizes, lengths, dropped",
+    [
+        ((10, 10, 10), [22, 12], 0),  # two fit 22, one is left
+        ((10, 10, 2), [12, 14], 0),  # the end is too short alone: it gets a sentence
+        ((2, 30, 5), [22, 19], 0),  # a sentence longer than a block is cut
+        ((3,), [], 3),
+        ((20,), [22], 0),
+        ((21,), [18, 7], 0),  # cut, so that the rest is a block
+    ],
+)
+def test_cuts_follow_the_sentences(tokenizer, sizes, lengths, dropped):
+    packer = DocumentPacker(tokenizer, 22, 7)
+    (text,) = encode_texts([make_sentences(*sizes)], tokenizer)
+    assert [len(block.ids) for block in packer.add(text)] == lengths
+    assert packer.counts[DROPPED] == dropped
+
+
+def test_no_block_holds_two_documents_unless_joined(tokenizer):
+    texts = ["ka lo mi ne pu ra so ti .", "vu xe vu xe vu xe vu xe ."]
+    apart = pack_texts(texts, tokenizer, 32, join_documents=False)
+    first, second = (set(tokenizer(text)["input_ids"]) for text in texts)
+    found = [set(ids[:length].tolist()) for ids, length in zip(apart.input_ids, apart.lengths)]
+    assert found == [first, second]
+    assert (apart.input_ids[0, 11:] == tokenizer.pad_token_id).all()
+    assert (apart.words[0, 10:] == -1).all()
+    joined = pack_texts(texts * 4, tokenizer, 32)
+    assert joined.lengths is None and len(joined.input_ids) == 2
+
+
+def test_word_longer_than_a_block_is_cut_and_never_a_target_by_document(tokenizer):
+    model = tokenizer.backend_tokenizer.model
+    model.max_input_chars_per_word = 10_000
+    try:
+        text = "lo mi ne pu . " + "ka" * 30 + " lo mi ne pu ra so ."
+        blocks = pack_texts([text], tokenizer, 14, join_documents=False)
+    finally:
+        model.max_input_chars_per_word = 100
+    pieces = [tokenizer.convert_ids_to_tokens(ids.tolist()) for ids in blocks.input_ids]
+    for row, words in zip(pieces, blocks.words):
+        assert all(word == -1 for piece, word in zip(row, words) if piece == "##ka")
+        assert any(word >= 0 for word in words) or set(row[1:-1]) <= {"ka", "##ka"}
+    assert sum(row.count("##ka") for row in pieces) == 29
+
+
+def test_long_text_is_tokenized_in_parts_as_if_in_one(tokenizer, monkeypatch):
+    texts = [" ".join(make_texts(30)), "ka lo ."]
+    whole = list(encode_texts(texts, tokenizer))
+    monkeypatch.setattr(encoding, "LONGEST_PART", 400)
+    monkeypatch.setattr(encoding, "PARTS_AT_ONCE", 1000)
+    for expected, found in zip(whole, encode_texts(texts, tokenizer), strict=True):
+        for field in ("ids", "words", "sentences"):
+            assert (getattr(expected, field) == getattr(found, field)).all(), field
+    assert len(whole[0].sentences) == 30
+
+
+def test_text_without_any_sentence_or_space_is_cut(tokenizer, monkeypatch):
+    monkeypatch.setattr(encoding, "LONGEST_PART", 50)
+    (encoded,) = encode_texts(["ka lo " * 40 + "ka" * 200], tokenizer)
+    assert len(encoded.ids) > 80
+    blocks = pack_texts(["ka lo " * 400], tokenizer, 32, join_documents=False)
+    assert blocks.lengths.sum() - 2 * len(blocks.lengths) == 800
+
+
+def test_unknown_words_do_not_pass_for_words(tokenizer):
+    blocks = pack_texts(["ka 字 lo 字 mi ne pu ra ."], tokenizer, 16, join_documents=False)
+    unknown = blocks.input_ids[0] == tokenizer.unk_token_id
+    assert unknown.sum() == 2 and (blocks.words[0][unknown] == -1).all()
+
+
+@pytest.mark.parametrize("least", [2, 17])
+def test_min_block_out_of_bounds_is_refused(tokenizer, least):
+    with pytest.raises(ValueError, match="data.min_block"):
+        DocumentPacker(tokenizer, 32, least)
+
+
+def test_pieces_are_counted_in_parts(tokenizer, monkeypatch):
+    blocks = pack_texts(make_texts(60), tokenizer, 32, join_documents=False)
+    monkeypatch.setattr(packing, "COUNTED_AT_ONCE", 7)
+    counts = count_pieces(blocks, len(tokenizer))
+    expected = np.bincount(blocks.input_ids[blocks.words >= 0], minlength=len(tokenizer))
+    assert (counts == expected).all() and counts[tokenizer.pad_token_id] == 0
+
+
+def test_bucketed_order_keeps_every_block_and_saves_padding():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(16, 129, size=5003)
+    order = rng.permutation(5003)
+    found = bucket_order(order, lengths, 8, np.random.default_rng(1), first=3)
+    again = bucket_order(order, lengths, 8, np.random.default_rng(1), first=3)
+    assert (found == again).all() and sorted(found) == list(range(5003))
+    assert (found[:3] == order[:3]).all()
+    assert padding_share(lengths[order[3:]], 8) > 0.3
+    assert padding_share(lengths[found[3:]], 8) < 0.02
+    # batches come in random order, not from short to long
+    means = lengths[found[3:]][:5000].reshape(-1, 8).mean(axis=1)
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.1
+
+
+@settings(max_examples=50, deadline=None)
+@given(count=st.integers(1, 50), batch=st.integers(1, 20), first=st.integers(0, 19))
+def test_bucketed_order_of_few_blocks(count, batch, first):
+    lengths = np.arange(count)[::-1].copy()
+    order = np.random.default_rng(count).permutation(count)
+    found = bucket_order(order, lengths, batch, np.random.default_rng(0), first % batch)
+    assert sorted(found) == list(range(count))

@@ -1,0 +1,107 @@
+"""The settings of a run, translated for the Hugging Face Trainer."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+import torch
+from transformers import TrainingArguments
+
+from spacy_spanmed.pretraining.config import PretrainSettings
+
+# Packages that can write the reports, any of them.
+REPORT_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
+
+
+def use_bfloat16(precision: str) -> bool:
+    """Whether to compute under bfloat16 autocast.
+
+    precision (str): "float32", "bfloat16" or "auto": where the hardware computes in bfloat16,
+        because emulated it is slower than float32.
+    RETURNS (bool): True for autocast.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def training_arguments(
+    settings: PretrainSettings, steps: int, save: bool = True
+) -> TrainingArguments:
+    """Translate the settings for the Trainer.
+
+    settings (PretrainSettings): The run's settings.
+    steps (int): Optimizer steps of the run.
+    save (bool): Write checkpoints, default True.
+    RETURNS (TrainingArguments): On the CPU only where there is no GPU.
+    RAISES (ValueError): ``training.fsdp`` is no option the Trainer knows.
+    """
+    training = settings.training
+    cuda = torch.cuda.is_available()
+    try:
+        args = TrainingArguments(
+            output_dir=str(settings.paths.checkpoints),
+            max_steps=steps,
+            gradient_accumulation_steps=training.accumulate_gradient,
+            learning_rate=training.learn_rate,
+            lr_scheduler_type="linear",
+            warmup_steps=round(training.warmup * steps),
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.grad_clip,
+            bf16=use_bfloat16(training.precision),
+            use_cpu=not cuda,
+            fsdp=training.fsdp,
+            logging_dir=str(settings.paths.checkpoints / "tensorboard"),
+            logging_steps=training.log_every,
+            logging_nan_inf_filter=False,
+            save_strategy="steps" if save else "no",
+            save_steps=training.checkpoint_every,
+            save_total_limit=None,  # pruned by our trainer, which knows the complete ones
+            seed=settings.system.seed,
+            disable_tqdm=True,
+            report_to=settings.logging.report_to or "none",
+            remove_unused_columns=False,
+            dataloader_pin_memory=cuda,
+            ddp_find_unused_parameters=False,
+            log_level="error",
+        )
+    except ValueError as err:
+        if not training.fsdp:
+            raise
+        raise ValueError(f'training.fsdp = "{training.fsdp}" cannot be used: {err}') from err
+    args._n_gpu = min(args.n_gpu, 1)  # several GPUs need torchrun: flat positions cannot be split
+    args.average_tokens_across_devices = args.world_size > 1
+    parts = args.world_size * training.accumulate_gradient
+    args.per_device_train_batch_size = training.batch_size // parts
+    return args
+
+
+def check_arguments(settings: PretrainSettings, workers: int) -> None:
+    """Check early what the Trainer would find out late, or not at all.
+
+    settings (PretrainSettings): The run's settings.
+    workers (int): Processes that work on the run.
+    RAISES (ValueError): The batch cannot be split evenly over workers and parts, a package to
+        report to is not installed, or there is nothing to split a model over.
+    """
+    training = settings.training
+    parts = workers * training.accumulate_gradient
+    if training.batch_size % parts:
+        raise ValueError(
+            f"batch_size is {training.batch_size}, which cannot be split evenly over "
+            f"{workers} processes x {training.accumulate_gradient} parts: make it a "
+            f"multiple of {parts}."
+        )
+    if training.fsdp and workers == 1:
+        raise ValueError(
+            f'training.fsdp = "{training.fsdp}" splits the model over several workers, but there '
+            'is one: start them with torchrun, or set training.fsdp to "".'
+        )
+    for name in settings.logging.report_to:
+        if not any(find_spec(package) for package in REPORT_PACKAGES[name]):
+            raise ValueError(
+                f'logging.report_to names "{name}", which is not installed: pip install {name}, '
+                "or leave it out."
+            )

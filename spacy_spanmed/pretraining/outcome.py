@@ -1,0 +1,61 @@
+"""What a finished run leaves: the encoder, its record, and the curves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from spacy_spanmed.files import write_atomically, write_json
+from spacy_spanmed.pretraining import checkpoints
+from spacy_spanmed.pretraining.config import Paths
+from spacy_spanmed.pretraining.curves import draw_curves
+from spacy_spanmed.pretraining.loading import LoadedEncoder, publish, save_encoder
+from spacy_spanmed.pretraining.objectives import PretrainingModel
+
+RECORD_FILE = "pretraining.json"
+
+
+def find_finished(paths: Paths, fingerprint: str) -> dict[str, Any] | None:
+    """The record of a finished run, if it is this one's."""
+    finished = checkpoints.read_json(paths.output / RECORD_FILE)
+    same = isinstance(finished, dict) and finished.get("fingerprint") == fingerprint
+    return finished if same else None
+
+
+def finish(
+    output: Path, model: PretrainingModel, loaded: LoadedEncoder, result: dict[str, Any]
+) -> None:
+    """Write encoder, tokenizer, heads and record beside their place, then move them there.
+
+    output (Path): The directory to publish.
+    model (PretrainingModel): The trained model.
+    loaded (LoadedEncoder): For tokenizer and dropout settings.
+    result (dict): The record.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)  # of a run killed at this point
+    remedy = "Free some space, then give the same command again: it only has to write the result."
+    with checkpoints.writing(temporary, remedy):
+        save_encoder(temporary, model.encoder, loaded.tokenizer, model.head_state(), loaded.dropout)
+        write_json(temporary / RECORD_FILE, result)
+        publish(temporary, output)
+
+
+def write_results(result: dict[str, Any], paths: Paths, console: Console) -> None:
+    """Write the record of a finished run where the config wants it, and draw its curves.
+
+    result (dict): The record.
+    paths (Paths): Of the config.
+    console (Console): To say that the curves cannot be drawn.
+    """
+    write_json(paths.metrics, result)
+    figure = paths.curves or paths.metrics.with_suffix(".svg")
+    try:
+        write_atomically(figure, draw_curves(result))
+    except ImportError:
+        hint = "The curves are not drawn: for that, pip install 'spacy_spanmed[pretrain]'."
+        console.print(hint, markup=False)

@@ -1,0 +1,105 @@
+"""Which documents are trained on: cleaned, long enough, new, and in no evaluation corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spacy_spanmed.corpora.inputs import iter_texts
+from spacy_spanmed.corpora.problems import EXAMPLES, SKIP, Problems
+from spacy_spanmed.pretraining.cleaning import clean_text
+from spacy_spanmed.pretraining.config import DataSettings
+from spacy_spanmed.pretraining.duplicates import SeenTexts
+from spacy_spanmed.pretraining.overlap import EvaluationTexts
+from spacy_spanmed.pretraining.texts.reading import Document
+
+READ, KEPT = "documents_read", "documents_kept"
+EMPTY, SHORT, DUPLICATE, OVERLAPPING = "empty", "too_short", "duplicate", "overlapping"
+REASONS = (EMPTY, SHORT, DUPLICATE, OVERLAPPING)
+
+
+class Selection:
+    """Cleans documents, leaves some out, and accounts for each.
+
+    settings (DataSettings): What to clean and to leave out.
+    evaluation (EvaluationTexts): Texts that must not be trained on; None: there are none.
+    """
+
+    def __init__(self, settings: DataSettings, evaluation: EvaluationTexts | None = None):
+        self._settings = settings
+        self._evaluation = evaluation
+        self._seen = SeenTexts() if settings.deduplicate else None
+        self._counts: Counter = Counter()
+        self._examples: dict[str, list[str]] = {}
+
+    def select(self, documents: Iterable[Document]) -> Iterator[str]:
+        """Clean documents.
+
+        documents (Iterable[Document]): From ``Sources.read``.
+        YIELDS (str): The text of those that are kept.
+        """
+        for document in documents:
+            self._counts[READ] += 1
+            text = clean_text(
+                document.text,
+                normalize_whitespace=self._settings.normalize_whitespace,
+                remove_control_characters=self._settings.remove_control_characters,
+            )
+            reason = self._find_reason(text)
+            if reason is None:
+                self._counts[KEPT] += 1
+                yield text
+                continue
+            self._counts[reason] += 1
+            examples = self._examples.setdefault(reason, [])
+            if len(examples) < EXAMPLES:
+                examples.append(document.place)
+
+    def report(self) -> dict[str, Any]:
+        """How many documents were read, left out (with the places of the first few) and kept."""
+        return {
+            READ: self._counts[READ],
+            **{f"documents_{reason}": self._counts[reason] for reason in REASONS},
+            KEPT: self._counts[KEPT],
+            "examples": self._examples,
+        }
+
+    def _find_reason(self, text: str) -> str | None:
+        """Why a text is left out; None: it is kept."""
+        if not text:
+            return EMPTY
+        if len(text) < self._settings.min_characters:
+            return SHORT
+        if self._seen is not None and not self._seen.add(text):
+            return DUPLICATE
+        if self._evaluation is not None and self._evaluation.overlap(text):
+            return OVERLAPPING
+        return None
+
+
+def read_evaluation_texts(
+    paths: Sequence[Path], words: int
+) -> tuple[EvaluationTexts, dict[str, int]]:
+    """Read corpora that must not be trained on.
+
+    paths (Sequence[Path]): ``.spacy`` data, or corpora in any format that ``convert`` reads.
+    words (int): How many words in a row make an overlap.
+    RETURNS (tuple): Their texts, and how much in them can't be used, by kind: annotation, which
+        does not matter here, or texts.
+    RAISES (ValueError): A corpus does not exist, can't be read, or holds no text.
+    """
+    problems = Problems(SKIP)
+
+    def read() -> Iterator[str]:
+        for path in paths:
+            if not path.exists():
+                raise ValueError(f"data.exclude names '{path}', which does not exist.")
+            count = 0
+            for count, document in enumerate(iter_texts(path, problems), start=1):
+                yield document.text
+            if not count:
+                raise ValueError(f"data.exclude names '{path}', which holds no text.")
+
+    return EvaluationTexts(read(), words), dict(problems.counts)

@@ -1,0 +1,131 @@
+"""Datasets in the format of Hugging Face: saved on disk, or fetched by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+from spacy_spanmed.pretraining.texts.reading import Document, Meter, TextOptions
+
+PREFIX = "hf:"
+ROWS_AT_ONCE = 256
+SAVED = ("dataset_dict.json", "state.json")  # one of them lies in what save_to_disk has written
+
+
+class DatasetName(NamedTuple):
+    """What ``hf:NAME?config=CONFIG&split=SPLIT&revision=REVISION`` says.
+
+    name (str): A name on the Hugging Face Hub, or a folder.
+    config (str): Its configuration, or None.
+    split (str): "train" unless given.
+    revision (str): A commit or tag of it on the Hub, or None: the newest.
+    """
+
+    name: str
+    config: str | None
+    split: str
+    revision: str | None
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether a folder is a dataset saved with ``save_to_disk``."""
+    return any((folder / name).is_file() for name in SAVED)
+
+
+def parse_name(entry: str) -> DatasetName:
+    """Read the name of a dataset.
+
+    entry (str): ``hf:NAME``, with or without ``?config=...&split=...&revision=...``.
+    RETURNS (DatasetName): Its parts.
+    RAISES (ValueError): The name is empty, or something else is asked of it.
+    """
+    name, _, query = entry.removeprefix(PREFIX).partition("?")
+    parts = dict(parse_qsl(query, keep_blank_values=True))
+    if not name or set(parts) - {"config", "split", "revision"}:
+        raise ValueError(
+            f"'{entry}' is no dataset: write hf:NAME, or hf:NAME?config=CONFIG&split=SPLIT."
+        )
+    return DatasetName(
+        name, parts.get("config"), parts.get("split", "train"), parts.get("revision")
+    )
+
+
+def load(entry: str, *, streaming: bool = False) -> Any:
+    """Open a dataset.
+
+    entry (str): See :class:`DatasetName`.
+    streaming (bool): Read one from the Hub over the network instead of fetching it first.
+    RETURNS (Dataset or IterableDataset): One split.
+    RAISES (ValueError): The package datasets is missing, or there is no such dataset or split.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise ValueError(
+            f"{entry}: reading Hugging Face datasets needs: pip install 'spacy_spanmed[datasets]'"
+        ) from None
+    name, config, split, revision = parse_name(entry)
+    folder = Path(name).expanduser()
+    try:
+        if is_saved(folder):
+            found = datasets.load_from_disk(str(folder))
+            return found[split] if isinstance(found, datasets.DatasetDict) else found
+        return datasets.load_dataset(
+            name, config, split=split, revision=revision, streaming=streaming
+        )
+    except Exception as error:  # the library raises its own, those of the Hub, and bare ones
+        raise ValueError(
+            f"The dataset '{entry}' can't be opened ({' '.join(str(error).split())[:300]}): check "
+            "name, config and split (and the network), as in hf:NAME?config=CONFIG&split=SPLIT."
+        ) from error
+
+
+def find_commit(name: DatasetName) -> str:
+    """The commit that a dataset of the Hub is at, or would be read from.
+
+    name (DatasetName): Its name.
+    RETURNS (str): The commit.
+    RAISES (ValueError): The Hub can't be asked.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().dataset_info(name.name, revision=name.revision).sha
+    except Exception as error:  # of the Hub, of the network
+        raise ValueError(
+            f"The dataset '{name.name}' can't be found on the Hugging Face Hub "
+            f"({' '.join(str(error).split())[:300]}): check the name and the network."
+        ) from error
+
+
+def read(
+    entry: str, options: TextOptions, meter: Meter, *, streaming: bool = False
+) -> Iterator[Document]:
+    """Read a dataset.
+
+    entry (str): See :class:`DatasetName`.
+    options (TextOptions): ``text_field`` is the column of the text.
+    meter (Meter): Told the size of what was read.
+    streaming (bool): See :func:`load`.
+    YIELDS (Document): A row; one without value (None) is a blank text.
+    RAISES (ValueError): It can't be opened, or has no such column of strings.
+    """
+    data = load(entry, streaming=streaming)
+    field = options.text_field
+    if data.column_names is not None and field not in data.column_names:
+        raise ValueError(
+            f"{entry}: no column '{field}'; there are: {', '.join(data.column_names)}. Set "
+            "data.text_field."
+        )
+    size = 0 if streaming else data.dataset_size or 0
+    row, rows = 0, 1 if streaming else max(len(data), 1)
+    for batch in data.select_columns([field]).iter(batch_size=ROWS_AT_ONCE):
+        texts = batch[field]
+        for text in texts:
+            row += 1
+            if not isinstance(text, str | None):
+                raise ValueError(f"{entry}, row {row}: the column '{field}' holds no strings.")
+            yield Document(text or "", f"{entry}:{row}")
+        meter.done += size * len(texts) // rows

@@ -1,0 +1,67 @@
+"""What texts are made of, in one hash: their content, not where they lie or how old they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spacy_spanmed.pretraining.checkpoints import file_sha256
+from spacy_spanmed.pretraining.texts import datasets
+from spacy_spanmed.pretraining.texts.sources import is_dataset, walk
+
+
+def fingerprint(entries: Sequence[str], streaming: bool = False) -> dict[str, Any]:
+    """Size and hash of files, folders and datasets.
+
+    entries (Sequence[str]): See ``Sources``. All files of a folder count but for hidden ones.
+    streaming (bool): Datasets of the Hub are read over the network: they count with their commit.
+    RETURNS (dict): ``path`` (a list if there are several), ``files``, ``bytes`` and ``sha256``: of
+        a single file its own, of several that of their names inside the folder and contents.
+    RAISES (ValueError): An entry does not exist or can't be read.
+    """
+    digest = hashlib.sha256()
+    files = size = 0
+    last = ""
+    for entry in entries:
+        for name, bytes_, sha256 in _parts(entry, streaming):
+            digest.update(f"{name}\0{sha256}\0".encode("utf-8", "surrogateescape"))
+            files, size, last = files + 1, size + bytes_, sha256
+    alone = len(entries) == 1 and os.path.isfile(entries[0])
+    return {
+        "path": entries[0] if len(entries) == 1 else list(entries),
+        "files": files,
+        "bytes": size,
+        "sha256": last if alone else digest.hexdigest(),
+    }
+
+
+def _parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
+    """Name, size and SHA-256 of each file of an entry."""
+    if is_dataset(entry):
+        yield from _dataset_parts(entry, streaming)
+        return
+    path = Path(entry)
+    if not path.exists():
+        raise ValueError(f"The texts '{entry}' do not exist: check the path, or build the corpus.")
+    try:
+        for file in walk(path):
+            if file == path or not file.name.startswith("."):
+                name = file.name if file == path else file.relative_to(path).as_posix()
+                yield name, file.stat().st_size, file_sha256(file)
+    except OSError as error:
+        raise ValueError(f"'{error.filename or entry}' can't be read: {error.strerror}.") from error
+
+
+def _dataset_parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
+    name = datasets.parse_name(entry)
+    data = datasets.load(entry, streaming=streaming)
+    if streaming and not Path(name.name).exists():
+        yield entry, 0, datasets.find_commit(name)
+        return
+    yield f"{name.config}/{name.split}", 0, ""
+    files = sorted(Path(f["filename"]) for f in getattr(data, "cache_files", []))
+    for number, path in enumerate(files):
+        yield str(number), path.stat().st_size, file_sha256(path)

@@ -1,0 +1,207 @@
+"""The texts a run is given: files, folders and datasets, in any mixture of formats.
+
+A folder is searched recursively; files come in the order of their names, folder by folder. Hidden
+files, and files whose names end in no known suffix, are left out and counted.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from spacy_spanmed.corpora.problems import RAISE, Problems
+from spacy_spanmed.pretraining.texts import archives, datasets, jsonl, papers, parquet, plain
+from spacy_spanmed.pretraining.texts.reading import (
+    Document,
+    Meter,
+    TextOptions,
+    TextProblems,
+    open_file,
+)
+
+# Readers of a stream by suffix; ".gz" may follow.
+READERS = {
+    ".txt": plain.read,
+    ".jsonl": jsonl.read,
+    ".ndjson": jsonl.read,
+    ".xml": papers.read,
+    ".nxml": papers.read,
+}
+ARCHIVES = (".tar", ".tar.gz", ".tgz")
+PARQUET = ".parquet"
+KNOWN = ".txt, .jsonl, .xml, .nxml (also with .gz), .tar, .tar.gz or .parquet"
+
+
+class Sources:
+    """The texts of one role, such as those to train on.
+
+    entries (Sequence[str]): Files, folders, and datasets as ``hf:NAME``.
+    options (TextOptions): How to read them.
+    problems (Problems): Told what can't be read. Defaults to None: it is an error.
+    streaming (bool): Read datasets from the Hub over the network, default False.
+    RAISES (ValueError): An entry does not exist, is of no known format, or holds no text.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[str],
+        options: TextOptions = TextOptions(),
+        problems: Problems | None = None,
+        streaming: bool = False,
+    ):
+        self.entries = list(entries)
+        self.options = options
+        self.problems = problems or TextProblems()
+        self.streaming = streaming
+        self.ignored = 0
+        if not self.entries:
+            raise ValueError("No texts are given: set paths.train and paths.dev.")
+        for entry in self.entries:
+            check_entry(entry)
+
+    def files(self) -> Iterator[Path]:
+        """The files of all entries in the order of reading, those of datasets left out.
+
+        YIELDS (Path): Files that are read; what is left out is not counted here.
+        """
+        for entry in self.entries:
+            if not is_dataset(entry):
+                yield from filter(_is_known, walk(Path(entry)))
+
+    def size(self) -> int:
+        """Bytes of all files and datasets, for progress; 0 for datasets read over the network."""
+        total = sum(path.stat().st_size for path in self.files())
+        if not self.streaming:
+            names = filter(is_dataset, self.entries)
+            total += sum(datasets.load(name).dataset_size or 0 for name in names)
+        return total
+
+    def read(self, meter: Meter) -> Iterator[Document]:
+        """Read all texts.
+
+        meter (Meter): Told what has been read.
+        YIELDS (Document): One at a time. Files left out are added to ``ignored``.
+        RAISES (ValueError): A text can't be read; the message names the file and the place in it.
+        """
+        self.ignored = 0
+        for entry in self.entries:
+            if is_dataset(entry):
+                yield from datasets.read(entry, self.options, meter, streaming=self.streaming)
+                continue
+            for path in walk(Path(entry)):
+                if _is_known(path):
+                    yield from self._read_file(path, meter)
+                else:
+                    self._ignore()
+
+    def _ignore(self) -> None:
+        self.ignored += 1
+
+    def _read_file(self, path: Path, meter: Meter) -> Iterator[Document]:
+        if path.name.lower().endswith(PARQUET):
+            yield from parquet.read(path, self.options, meter)
+            return
+        try:
+            with open_file(path, meter) as file:
+                if path.name.lower().endswith(ARCHIVES):
+                    yield from archives.read(
+                        file, str(path), self._find_reader, self.problems, self._ignore
+                    )
+                else:
+                    yield from self._find_reader(path.name)(file, str(path))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            self.problems.add(
+                "damaged gzip file",
+                str(path),
+                f"the gzip file is damaged or ends early ({error}). Fetch or pack it again.",
+            )
+        except OSError as error:
+            raise ValueError(f"'{path}' can't be read: {error.strerror or error}.") from error
+
+    def _find_reader(self, name: str) -> Callable[[BinaryIO, str], Iterator[Document]] | None:
+        """The reader for a file name, given options and problems; None if it is no text."""
+        reader = READERS.get(_suffix(name))
+        if reader is None:
+            return None
+        return partial(reader, options=self.options, problems=self.problems)
+
+
+def walk(path: Path) -> Iterator[Path]:
+    """The files under a path, sorted by name in each folder.
+
+    path (Path): A file, which is yielded, or a folder. Links to folders are not followed.
+    YIELDS (Path): Only the names of the folders on the way are in memory.
+    RAISES (ValueError): A folder can't be read.
+    """
+    if not path.is_dir():
+        yield path
+        return
+    try:
+        with os.scandir(path) as found:
+            entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in found)
+    except OSError as error:
+        raise ValueError(f"The folder '{path}' can't be read: {error.strerror}.") from error
+    for name, is_folder in entries:
+        if is_folder:
+            yield from walk(path / name)
+        else:
+            yield path / name
+
+
+def is_dataset(entry: str) -> bool:
+    """Whether an entry is a dataset in the format of Hugging Face."""
+    return entry.startswith(datasets.PREFIX) or datasets.is_saved(Path(entry))
+
+
+def check_entry(entry: str) -> None:
+    """Check that there is something to read.
+
+    entry (str): A file, a folder, or a dataset as ``hf:NAME``.
+    RAISES (ValueError): It does not exist, is of no known format, or is a folder without texts.
+    """
+    if entry.startswith(datasets.PREFIX):
+        datasets.parse_name(entry)
+        return
+    path = Path(entry)
+    if not path.exists():
+        raise ValueError(f"The texts '{entry}' do not exist: check the path, or build the corpus.")
+    if is_dataset(entry):
+        return
+    if path.is_dir():
+        if not any(map(_is_known, walk(path))):
+            raise ValueError(f"The folder '{entry}' holds no texts, none of {KNOWN}.")
+    elif not path.is_file():
+        raise ValueError(f"'{entry}' is a pipe or device: save the texts to a file.")
+    elif not _is_known(path):
+        raise ValueError(f"The name of '{entry}' tells no format of texts: it must end in {KNOWN}.")
+
+
+def read_texts(
+    entries: Sequence[str], options: TextOptions = TextOptions(), on_error: str = RAISE
+) -> Iterator[str]:
+    """Read texts as they are, but for blank ones.
+
+    entries (Sequence[str]), options (TextOptions): See :class:`Sources`.
+    on_error (str): "raise" or "skip", default "raise".
+    YIELDS (str): Texts that are not blank.
+    RAISES (ValueError): See :class:`Sources`.
+    """
+    for document in Sources(entries, options, TextProblems(on_error)).read(Meter()):
+        if document.text.strip():
+            yield document.text
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name.lower().removesuffix(".gz"))[1]
+
+
+def _is_known(path: Path) -> bool:
+    name = path.name.lower()
+    if name.startswith(".") or not path.is_file():
+        return False
+    return name.endswith((*ARCHIVES, PARQUET)) or _suffix(name) in READERS
