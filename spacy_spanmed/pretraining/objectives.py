@@ -6,12 +6,12 @@ embeddings, to which the decoder is tied.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
+
+from spacy_spanmed.pretraining.last_layer import LastLayer, find_rows
 
 
 class TransformHead(nn.Module):
@@ -84,6 +84,7 @@ class PretrainingModel(nn.Module):
         vocabulary, width = encoder.get_input_embeddings().weight.shape
         hidden = encoder.config.hidden_size
         self.encoder = encoder
+        self._last_layer = LastLayer(encoder) if LastLayer.supports(encoder) else None
         self.mlm = TransformHead(hidden, width)
         self.decoder_bias = nn.Parameter(torch.zeros(vocabulary))
         self.sbo = (
@@ -93,7 +94,9 @@ class PretrainingModel(nn.Module):
         )
         self.sbo_weight = sbo_weight
         self.freeze_encoder = freeze_encoder
-        self._no_split_modules = encoder._no_split_modules  # the layers, for FSDP's auto_wrap
+        # What FSDP's auto_wrap splits: layers, but not the embeddings, which the decoder reads too.
+        names = encoder._no_split_modules or []
+        self._no_split_modules = [name for name in names if not name.endswith("Embeddings")]
         for module in (self.mlm, self.sbo):
             if module is not None:
                 module.apply(_initialise)
@@ -117,13 +120,25 @@ class PretrainingModel(nn.Module):
         self.load_state_dict(known, strict=False)
         return sorted(known)
 
-    def _encode(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> Any:
-        if attention_mask is None:
-            return self.encoder(input_ids=input_ids)
-        # RoBERTa-like encoders count positions by which ids are not the padding's
-        padding = getattr(self.encoder.config, "pad_token_id", None) or 0
-        input_ids = input_ids.masked_fill(attention_mask == 0, padding)
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+    def _encode(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        read: tuple[torch.Tensor, ...],
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """RETURNS (tuple): Vectors, (rows, width), and where in them the tokens lie that `read`
+        has numbered through the flattened batch."""
+        inputs = {"input_ids": input_ids}
+        if attention_mask is not None:
+            # RoBERTa-like encoders count positions by which ids are not the padding's
+            padding = getattr(self.encoder.config, "pad_token_id", None) or 0
+            inputs["input_ids"] = input_ids.masked_fill(attention_mask == 0, padding)
+            inputs["attention_mask"] = attention_mask
+        if self._last_layer is None:
+            return self.encoder(**inputs).last_hidden_state.flatten(0, 1), read
+        rows, place = find_rows(*input_ids.shape, read)
+        hidden = self._last_layer.run(self.encoder, rows, **inputs)
+        return hidden.flatten(0, 1), tuple(place[index] for index in read)
 
     def forward(
         self,
@@ -146,13 +161,13 @@ class PretrainingModel(nn.Module):
             ``mlm_accuracy``. Zero where there is no target.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            hidden = self._encode(input_ids, attention_mask).last_hidden_state
-        hidden = hidden.flatten(0, 1)
+            read = (positions,) if self.sbo is None else (positions, left, right)
+            hidden, read = self._encode(input_ids, attention_mask, read)
         # F.embedding instead of an index: many targets share a boundary, and only its gradient
         # is summed in the same order whatever the threads do.
-        vectors = [self.mlm(F.embedding(positions, hidden))]
+        targets, *boundaries = (F.embedding(index, hidden) for index in read)
+        vectors = [self.mlm(targets)]
         if self.sbo is not None:
-            boundaries = F.embedding(left, hidden), F.embedding(right, hidden)
             vectors.append(self.sbo(*boundaries, offsets))
         decoder = self.encoder.get_input_embeddings().weight
         logits = F.linear(torch.cat(vectors), decoder, self.decoder_bias).float()

@@ -1,0 +1,76 @@
+import pytest
+import torch
+from transformers import (
+    AutoModel,
+    BertConfig,
+    DistilBertConfig,
+    ElectraConfig,
+    RobertaConfig,
+)
+
+from spacy_spanmed.pretraining.last_layer import LastLayer, find_rows
+
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 100,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+
+
+def test_find_rows():
+    rows, place = find_rows(2, 4, (torch.tensor([2, 0, 2]), torch.tensor([5])))
+    assert rows[0].tolist() == [0, 2]
+    assert rows[1, 0] == 1
+    assert place[[0, 2, 5]].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("config", [BertConfig, RobertaConfig, ElectraConfig])
+@pytest.mark.parametrize("padded", [True, False])
+def test_rows_that_are_read_are_the_same(config, padded):
+    torch.manual_seed(0)
+    encoder = AutoModel.from_config(config(**SIZES)).eval()
+    assert LastLayer.supports(encoder)
+    names = set(encoder.state_dict())
+    inputs = {"input_ids": torch.randint(1, 100, (4, 30))}
+    if padded:
+        inputs["attention_mask"] = torch.ones(4, 30, dtype=torch.long)
+        inputs["attention_mask"][1, 20:] = 0
+    whole = encoder(**inputs).last_hidden_state.flatten(0, 1)
+    read = torch.tensor([3, 5, 35, 36, 40, 100])
+    rows, place = find_rows(4, 30, (read,))
+
+    last = LastLayer(encoder)
+    part = last.run(encoder, rows, **inputs)
+    assert part.shape == (4, 3, 32)
+    torch.testing.assert_close(part.flatten(0, 1)[place[read]], whole[read])
+    assert set(encoder.state_dict()) == names
+    # Without rows, as others call the encoder, all of it is computed.
+    torch.testing.assert_close(encoder(**inputs).last_hidden_state.flatten(0, 1), whole)
+
+
+def test_gradients_are_the_same():
+    torch.manual_seed(0)
+    encoder = AutoModel.from_config(BertConfig(**SIZES)).eval()
+    ids, read = torch.randint(1, 100, (2, 30)), torch.tensor([3, 4, 31, 50])
+
+    def gradients(vectors):
+        encoder.zero_grad()
+        vectors.pow(2).sum().backward()
+        return {n: p.grad.clone() for n, p in encoder.named_parameters() if p.grad is not None}
+
+    expected = gradients(encoder(input_ids=ids).last_hidden_state.flatten(0, 1)[read])
+    rows, place = find_rows(2, 30, (read,))
+    part = LastLayer(encoder).run(encoder, rows, input_ids=ids).flatten(0, 1)
+    found = gradients(part[place[read]])
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, atol=1e-5, rtol=1e-4)
+
+
+def test_other_layers_are_not_supported():
+    config = DistilBertConfig(dim=32, n_layers=1, n_heads=4, hidden_dim=64, vocab_size=100)
+    assert not LastLayer.supports(AutoModel.from_config(config))
