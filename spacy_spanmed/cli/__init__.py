@@ -4,6 +4,7 @@ import typer
 
 from . import (
     baselines,
+    bench,
     convert,
     corpus,
     estimate,
@@ -34,4 +35,5 @@ app.command()(package.finalize)
 app.command()(package.package)
 app.command()(package.install)
 app.add_typer(baselines.app, name="baseline")
+app.add_typer(bench.app, name="bench")
 app.command()(results.results)

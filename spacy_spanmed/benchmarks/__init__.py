@@ -1,0 +1,1 @@
+"""Benchmarks: this package side by side with what a user would run without it."""

@@ -1,0 +1,71 @@
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from spacy_spanmed.benchmarks import stock_mlm
+from spacy_spanmed.benchmarks.pretraining import Clock
+from spacy_spanmed.cli import app
+from tests.pretraining.conftest import make_texts
+
+SIZES = ["--block-length", "32", "--batch-size", "4", "--steps", "2", "--rounds", "2"]
+
+
+def run(*args):
+    return CliRunner().invoke(app, ["bench", "pretrain", *map(str, args)])
+
+
+def test_stock_blocks_are_the_joined_texts(tokenizer):
+    texts = make_texts(10)
+    blocks = stock_mlm.Blocks(texts, tokenizer, 32)
+    stream = [i for text in texts for i in tokenizer(text)["input_ids"]]
+    assert len(blocks) == len(stream) // 32
+    joined = [i for row in blocks for i in row["input_ids"]]
+    assert joined == stream[: len(joined)]
+    special = [i for row in blocks for i in row["special_tokens_mask"]]
+    assert np.array_equal(np.isin(joined, tokenizer.all_special_ids), np.array(special) == 1)
+
+
+def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
+    model = stock_mlm.load_stock_model(str(tiny_encoder))
+    ours = stock_mlm.as_pretraining_model(model, 32)
+    assert ours.encoder is model.bert
+    state = model.state_dict()
+    assert ours.mlm.dense.weight.equal(state["cls.predictions.transform.dense.weight"])
+    assert ours.decoder_bias.equal(state["cls.predictions.bias"])
+
+
+def test_clock_leaves_the_warm_up_out():
+    clock = Clock()
+    clock.ends = [0.0, 9.0, 10.0, 12.0, 13.0]
+    assert clock.seconds() == 1.0
+
+
+def test_bench_pretrain(config_file, tmp_path):
+    record = tmp_path / "bench.json"
+    result = run(config_file, *SIZES, "--loss-tokens", "500", "--seeds", "1", "--json", record)
+    assert result.exit_code == 0, result.output
+    figures = json.loads(record.read_text())
+    ratios = [row["ours"] / row["stock"] for row in figures["rounds"]]
+    assert figures["ratio"] == pytest.approx(np.median(ratios), rel=0.01)
+    assert len(ratios) == 2
+    assert 0 < figures["masking_share"] < 1
+    assert figures["masking"]["ratio"] > 0
+    # One untrained model, measured by the same masks: neither can be far from the other.
+    losses = figures["losses"]["1"]
+    assert losses["ours"].keys() == losses["stock"].keys() == {"token", "whole_word", "span"}
+    assert losses["ours"]["token"] == pytest.approx(losses["stock"]["token"], abs=1.5)
+    assert f"{figures['ratio']:.2f} x" in result.output
+
+
+def test_errors_in_one_line(config_file, tmp_path):
+    for arguments, message in (
+        ((tmp_path / "none.cfg",), "does not exist"),
+        ((config_file, "--collator", "letters"), "No stock collator 'letters'"),
+        ((config_file, "--batch-size", "100000"), "less than one step"),
+        ((config_file, "--text", tmp_path / "none"), "none"),
+    ):
+        result = run(*SIZES, *arguments)
+        assert result.exit_code == 1
+        assert message in result.output and "Traceback" not in result.output
