@@ -84,7 +84,7 @@ def check_arguments(settings: PretrainSettings, workers: int) -> None:
     settings (PretrainSettings): The run's settings.
     workers (int): Processes that work on the run.
     RAISES (ValueError): The batch cannot be split evenly over workers and parts, a package to
-        report to is not installed, or there is nothing to split a model over.
+        report to is not installed, or there are no GPUs to split a model over.
     """
     training = settings.training
     parts = workers * training.accumulate_gradient
@@ -94,10 +94,11 @@ def check_arguments(settings: PretrainSettings, workers: int) -> None:
             f"{workers} processes x {training.accumulate_gradient} parts: make it a "
             f"multiple of {parts}."
         )
-    if training.fsdp and workers == 1:
+    if training.fsdp and (workers == 1 or not torch.cuda.is_available()):
         raise ValueError(
-            f'training.fsdp = "{training.fsdp}" splits the model over several workers, but there '
-            'is one: start them with torchrun, or set training.fsdp to "".'
+            f'training.fsdp = "{training.fsdp}" splits the model over the GPUs of several workers, '
+            f"but there is {'one worker' if workers == 1 else 'no GPU'}: start one for each GPU "
+            'with torchrun, or set training.fsdp to "".'
         )
     for name in settings.logging.report_to:
         if not any(find_spec(package) for package in REPORT_PACKAGES[name]):

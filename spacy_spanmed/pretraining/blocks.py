@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from filelock import FileLock
 from rich.console import Console
 from rich.progress import (
@@ -24,9 +24,11 @@ from spacy_spanmed.pretraining.loading import LoadedEncoder
 from spacy_spanmed.pretraining.packing import Block, PackedBlocks, highest_id
 from spacy_spanmed.pretraining.text_corpus import TextCorpus
 from spacy_spanmed.pretraining.texts.reading import Meter
+from spacy_spanmed.pretraining.workers import connect_workers
 
 REPORT_EVERY = 0.2  # seconds between two looks at the progress
-HEAD_START = 5.0  # seconds the main worker has to begin, for it is the one that shows progress
+# Seconds the main worker has at most to take the lock first, for it is the one to show progress.
+HEAD_START = 5.0
 # Settings that don't change what blocks a text gives: `exclude` counts with its content.
 NOT_IN_KEY = {"exclude", "streaming", "shuffle_buffer"}
 
@@ -53,7 +55,8 @@ def load_blocks(
     folder = settings.paths.cache_folder / f"{role}-{key}"
     blocks = open_cache(folder)
     if blocks is None:
-        _let_main_begin()
+        lock = folder.with_name(f"{folder.name}.lock")
+        _let_main_begin(lock)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -61,7 +64,7 @@ def load_blocks(
                 f"The folder '{folder.parent}' for tokenized texts can't be made "
                 f"({error.strerror}): set paths.cache to another."
             ) from error
-        with FileLock(f"{folder}.lock"):
+        with FileLock(lock):
             blocks = open_cache(folder)
             if blocks is None:
                 _build(corpus, folder, console)
@@ -135,13 +138,16 @@ def left_out(report: dict[str, Any]) -> str:
     return f"left out: {', '.join(parts)}" if parts else ""
 
 
-def _let_main_begin() -> None:
-    """Wait a little on all workers but the main one, which then holds the lock."""
-    if not PartialState().is_local_main_process:
-        time.sleep(HEAD_START)
+def _let_main_begin(lock: Path) -> None:
+    """Wait on all workers but the main one until somebody has taken the lock."""
+    if connect_workers().is_local_main_process:
+        return
+    last = time.monotonic() + HEAD_START
+    while not lock.exists() and time.monotonic() < last:
+        time.sleep(0.05)
 
 
-def _build(corpus: TextCorpus, folder: Any, console: Console) -> None:
+def _build(corpus: TextCorpus, folder: Path, console: Console) -> None:
     meter = Meter()
     size = corpus.size()
     columns = (

@@ -32,15 +32,3 @@ def bucket_order(
         batches = chosen[np.argsort(lengths[chosen], kind="stable")].reshape(-1, batch_size)
         result[start : start + len(chosen)] = rng.permutation(batches).ravel()
     return result
-
-
-def padding_share(lengths: np.ndarray, batch_size: int) -> float:
-    """Part of all tokens that are padding, each batch padded to its longest block.
-
-    lengths (np.ndarray): Shape (blocks,), in the order of training.
-    batch_size (int): Blocks a batch.
-    RETURNS (float): 0 to 1; what fills no batch is left out.
-    """
-    batches = lengths[: len(lengths) // batch_size * batch_size].reshape(-1, batch_size)
-    total = batches.max(axis=1, initial=0).sum() * batch_size
-    return float(1 - batches.sum() / total) if total else 0.0

@@ -39,7 +39,6 @@ class Paths(_Section):
     metrics: Path
     curves: Optional[Path] = None
 
-
     @validator("train", "dev", pre=True)
     def _is_list(cls, value: Any) -> Any:
         return [str(value)] if isinstance(value, (str, Path)) else value

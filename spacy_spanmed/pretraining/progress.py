@@ -10,7 +10,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 
 class ConsoleProgress(TrainerCallback):
-    """Shows step, losses, tokens a second and the time left.
+    """Shows step, losses, tokens a second and the time left, on the main worker only.
 
     console (Console): Where to write.
     """
@@ -22,7 +22,7 @@ class ConsoleProgress(TrainerCallback):
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[figures]}"),
             console=console,
             disable=not console.is_terminal,
         )
@@ -34,7 +34,7 @@ class ConsoleProgress(TrainerCallback):
         if state.is_world_process_zero:
             self.progress.start()
             self.task = self.progress.add_task(
-                "Pretraining", total=state.max_steps, completed=state.global_step, left=""
+                "Pretraining", total=state.max_steps, completed=state.global_step, figures=""
             )
 
     def on_step_end(
@@ -59,12 +59,13 @@ class ConsoleProgress(TrainerCallback):
         tokens_a_step = logs["tokens"] / max(state.global_step, 1)
         left = format_seconds((state.max_steps - state.global_step) * tokens_a_step / speed)
         sbo = f" · SBO {logs['sbo_loss']:.3f}" if "sbo_loss" in logs else ""
-        self.progress.update(self.task, left=f"{left} left")
-        self.progress.console.print(
-            f"step {state.global_step}/{state.max_steps} · loss {logs['loss']:.3f} · "
-            f"MLM {logs['mlm_loss']:.3f}{sbo} · {speed:,.0f} tokens/s · {left} left",
-            highlight=False,
+        figures = (
+            f"loss {logs['loss']:.3f} · MLM {logs['mlm_loss']:.3f}{sbo} · {speed:,.0f} tokens/s · "
+            f"{left} left"
         )
+        self.progress.update(self.task, figures=figures)
+        line = f"step {state.global_step}/{state.max_steps} · {figures}"
+        self.progress.console.print(line, highlight=False)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

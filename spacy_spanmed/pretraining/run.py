@@ -156,7 +156,8 @@ def _pretrain(
     seconds = logged_seconds(trainer.state)
     tokens = round(trainer.state.global_step * trainer.tokens_a_step)
     found = {"train": prepared.text.report(), "dev": dev_blocks.report}
-    data = {role: {**facts, "texts": found.get(role)} for role, facts in data.items()}
+    for role, report in found.items():
+        data[role] = {**data[role], "texts": report}
     result = {
         "fingerprint": fingerprint,
         "config": source,

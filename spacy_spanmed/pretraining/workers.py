@@ -6,6 +6,7 @@ one, and none of this does anything then.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -56,7 +57,12 @@ def connect_workers() -> PartialState:
 
 
 def disconnect_workers() -> None:
-    """Part from the other workers after the last thing done together."""
+    """Part from the other workers after the last thing done together.
+
+    What DDP has made holds on to the connection until it is collected. Left to the end of the
+    process, threads of gloo are still there when what they use is gone, and now and then abort it.
+    """
+    gc.collect()
     PartialState().destroy_process_group()
 
 

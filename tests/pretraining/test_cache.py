@@ -18,6 +18,7 @@ from spacy_spanmed.pretraining.cache import cache_key, open_cache, write_cache
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.loading import load_encoder
 from spacy_spanmed.pretraining.packing import pack_texts
+from spacy_spanmed.pretraining.role_texts import fingerprint_texts
 from spacy_spanmed.pretraining.run import pretrain
 from spacy_spanmed.pretraining.text_corpus import TextCorpus
 
@@ -233,11 +234,13 @@ def test_run_on_several_sources_records_what_was_read_and_left_out(config_file, 
 
     # finished; but not once a file or the test set is another
     assert "finished" in run(config_file, overrides)[1]
-    (tmp_path / "folder" / "3" / "9.txt").write_text("ka lo mi ne pu ra so ti vu xe ka lo mi ne .")
-    again, output = run(config_file, overrides)
-    assert "finished" not in output and again["fingerprint"] != result["fingerprint"]
-    write_jsonl(tmp_path / "test.jsonl", make_texts(1, seed=9))
-    assert run(config_file, overrides)[0]["fingerprint"] != again["fingerprint"]
+    settings, _ = load_settings(config_file, overrides)
+    before = fingerprint_texts(settings)
+    (tmp_path / "folder" / "3" / "9.txt").write_text("another text")
+    write_jsonl(tmp_path / "test.jsonl", ["another test"])
+    after = fingerprint_texts(settings)
+    differing = [role for role in before if before[role]["sha256"] != after[role]["sha256"]]
+    assert differing == ["train", "exclude"]
 
 
 def test_streamed_run_goes_on_where_it_was(config_file, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_spanmed.pretraining import encoding, packing
-from spacy_spanmed.pretraining.bucketing import bucket_order, padding_share
+from spacy_spanmed.pretraining.bucketing import bucket_order
 from spacy_spanmed.pretraining.encoding import encode_texts
 from spacy_spanmed.pretraining.packing import (
     CUT,
@@ -209,6 +209,12 @@ def test_pieces_are_counted_in_parts(tokenizer, monkeypatch):
     counts = count_pieces(blocks, len(tokenizer))
     expected = np.bincount(blocks.input_ids[blocks.words >= 0], minlength=len(tokenizer))
     assert (counts == expected).all() and counts[tokenizer.pad_token_id] == 0
+
+
+def padding_share(lengths, batch_size):
+    """Part of all tokens that are padding, each batch padded to its longest block."""
+    batches = lengths[: len(lengths) // batch_size * batch_size].reshape(-1, batch_size)
+    return 1 - batches.sum() / (batches.max(axis=1).sum() * batch_size)
 
 
 def test_bucketed_order_keeps_every_block_and_saves_padding():

@@ -5,7 +5,9 @@ import os
 import signal
 
 import pytest
+from typer.testing import CliRunner
 
+from spacy_spanmed.cli import app
 from spacy_spanmed.pretraining import checkpoints, evaluation, workers
 from spacy_spanmed.pretraining import run as run_module
 from spacy_spanmed.pretraining.objectives import PretrainingModel
@@ -128,3 +130,21 @@ def test_one_worker_needs_no_others(monkeypatch):
     assert workers.on_main(lambda: evaluation.EVALUATION_SEED) == evaluation.EVALUATION_SEED
     with pytest.raises(RuntimeError, match="gloo"), workers.lost_worker_explained():
         raise RuntimeError("gloo, but there is nobody to lose")
+
+
+@pytest.mark.parametrize(
+    "error, text",
+    [
+        (ValueError("The loss became nan."), "Error: [worker 1] The loss became nan.\n"),
+        (OSError(28, "No space left", "a.json"), "Error: [worker 1] a.json: No space left.\n"),
+        (workers.StoppedByMain("The reason"), ""),  # the main worker tells it
+    ],
+)
+def test_errors_of_a_worker_name_it(config_file, monkeypatch, error, text):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(run_module, "pretrain", fail)
+    result = CliRunner().invoke(app, ["pretrain", str(config_file)])
+    assert (result.exit_code, result.output) == (1, text)
