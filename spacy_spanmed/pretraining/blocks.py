@@ -21,7 +21,8 @@ from rich.progress import (
 from spacy_spanmed.pretraining.cache import cache_key, open_cache, write_cache
 from spacy_spanmed.pretraining.config import PretrainSettings
 from spacy_spanmed.pretraining.loading import LoadedEncoder
-from spacy_spanmed.pretraining.packing import Block, PackedBlocks, highest_id
+from spacy_spanmed.pretraining.packers import Block
+from spacy_spanmed.pretraining.packing import PackedBlocks, highest_id
 from spacy_spanmed.pretraining.text_corpus import TextCorpus
 from spacy_spanmed.pretraining.texts.reading import Meter
 from spacy_spanmed.pretraining.workers import connect_workers

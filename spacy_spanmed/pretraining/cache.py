@@ -21,19 +21,15 @@ from transformers import PreTrainedTokenizerBase
 
 from spacy_spanmed.files import write_json
 from spacy_spanmed.pretraining.checkpoints import file_sha256, read_json
-from spacy_spanmed.pretraining.packing import (
-    PIECES,
-    Block,
-    PackedBlocks,
-    id_type,
-    padding_id,
-)
+from spacy_spanmed.pretraining.packers import PIECES, Block
+from spacy_spanmed.pretraining.packing import PackedBlocks, id_type, padding_id
 from spacy_spanmed.pretraining.selection import KEPT
 
 INDEX = "index.json"
 ROWS_AT_ONCE = 512
 # The code that decides what blocks of a text are: another version of it needs another cache.
-CODE = ("cleaning", "duplicates", "encoding", "overlap", "packing", "selection", "sentences")
+CODE = ("cleaning", "duplicates", "encoding", "overlap", "packers", "packing", "selection")
+CODE += ("sentences",)
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -289,4 +288,4 @@ def discard(directory: Path) -> None:
     """Delete the checkpoints and the run file of a directory, and nothing else in it."""
     (directory / checkpoints.RUN_FILE).unlink(missing_ok=True)
     for path in checkpoints.list_checkpoints(directory):
-        shutil.rmtree(path, ignore_errors=True)  # another process may be at it too
+        checkpoints.delete(path)

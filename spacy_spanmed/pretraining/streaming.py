@@ -24,7 +24,8 @@ from spacy_spanmed.pretraining.bucketing import bucket_order
 from spacy_spanmed.pretraining.corruption import MaskedBlock, Vocabulary, corrupt
 from spacy_spanmed.pretraining.data import SHUFFLE_KEY
 from spacy_spanmed.pretraining.maskers import Masker, mask_rng
-from spacy_spanmed.pretraining.packing import Block, PackedBlocks, stack_blocks
+from spacy_spanmed.pretraining.packers import Block
+from spacy_spanmed.pretraining.packing import PackedBlocks, stack_blocks
 from spacy_spanmed.pretraining.text_corpus import TextCorpus
 
 

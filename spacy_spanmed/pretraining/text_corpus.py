@@ -10,15 +10,15 @@ from transformers import PreTrainedTokenizerBase
 
 from spacy_spanmed.pretraining.config import DataSettings
 from spacy_spanmed.pretraining.overlap import EvaluationTexts
-from spacy_spanmed.pretraining.packing import (
+from spacy_spanmed.pretraining.packers import (
     CUT,
     DROPPED,
     PIECES,
     TOO_SHORT,
     Block,
     make_packer,
-    pack,
 )
+from spacy_spanmed.pretraining.packing import pack
 from spacy_spanmed.pretraining.selection import Selection, read_evaluation_texts
 from spacy_spanmed.pretraining.texts.reading import Meter, TextOptions, TextProblems
 from spacy_spanmed.pretraining.texts.sources import Sources

@@ -30,18 +30,21 @@ class Reports(TrainerCallback):
         self.found.append(logs)
 
 
-def test_reports_reach_what_the_config_names(config_file, monkeypatch):
+def test_reports_and_compile_reach_what_they_are_for(config_file, monkeypatch):
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self)))
     monkeypatch.setattr(arguments, "find_spec", lambda name: name)
     registered = integrations.integration_utils.INTEGRATION_TO_CALLBACK
     monkeypatch.setitem(registered, "tensorboard", Reports)
     monkeypatch.setattr(Reports, "found", [])
     run(config_file, SHORT)
-    assert Reports.found == []
+    assert (Reports.found, compiled) == ([], [])
     report_to(config_file, "tensorboard")
-    run(config_file, SHORT, restart=True)
+    run(config_file, {**SHORT, "training.compile": True}, restart=True)
     assert [("loss" in logs, "sbo_loss" in logs) for logs in Reports.found[:2]] == [
         (True, True)
     ] * 2
+    assert [kind.__name__ for kind in compiled] == ["BertModel"]
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
@@ -52,15 +55,6 @@ def test_missing_package_is_named_before_anything_is_done(config_file, monkeypat
         run(config_file, {"paths.train": "none.jsonl"})
     with pytest.raises(ValueError, match="logging -> report_to"):
         load_settings(config_file, {"logging.report_to": ["mlflow"]})
-
-
-def test_compile_reaches_the_encoder(config_file, monkeypatch):
-    compiled = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self)))
-    run(config_file, SHORT)
-    assert compiled == []
-    run(config_file, {**SHORT, "training.compile": True}, restart=True)
-    assert [kind.__name__ for kind in compiled] == ["BertModel"]
 
 
 def test_fsdp_reaches_the_trainer(config_file, monkeypatch):

@@ -6,14 +6,8 @@ from hypothesis import strategies as st
 from spacy_spanmed.pretraining import encoding, packing
 from spacy_spanmed.pretraining.bucketing import bucket_order
 from spacy_spanmed.pretraining.encoding import encode_texts
-from spacy_spanmed.pretraining.packing import (
-    CUT,
-    DROPPED,
-    PIECES,
-    DocumentPacker,
-    count_pieces,
-    pack_texts,
-)
+from spacy_spanmed.pretraining.packers import CUT, DROPPED, PIECES, DocumentPacker
+from spacy_spanmed.pretraining.packing import count_pieces, pack_texts
 
 from .conftest import SYLLABLES, make_texts
 

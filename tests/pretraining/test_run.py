@@ -87,8 +87,7 @@ def test_accumulated_batch_learns_the_same(config_file):
     """The parts of a batch have different numbers of targets, and count by them."""
     short = {"training.total_tokens": 10 * 8 * 32, "training.log_every": 1}
     whole, _ = run(config_file, short)
-    for parts in (2, 8):
-        split, _ = run(config_file, {**short, "training.accumulate_gradient": parts}, restart=True)
-        for entry, expected in zip(split["curve"], whole["curve"], strict=True):
-            for key in ("loss", "mlm_loss", "sbo_loss", "grad_norm"):
-                assert entry[key] == pytest.approx(expected[key], rel=1e-5), (parts, key)
+    split, _ = run(config_file, {**short, "training.accumulate_gradient": 4}, restart=True)
+    for entry, expected in zip(split["curve"], whole["curve"], strict=True):
+        for key in ("loss", "mlm_loss", "sbo_loss", "grad_norm"):
+            assert entry[key] == pytest.approx(expected[key], rel=1e-5), (entry["step"], key)

@@ -9,6 +9,7 @@ import tarfile
 
 import pytest
 
+from spacy_spanmed.pretraining.texts import datasets as dataset_reader
 from spacy_spanmed.pretraining.texts import plain, reading
 from spacy_spanmed.pretraining.texts.fingerprint import fingerprint
 from spacy_spanmed.pretraining.texts.reading import Meter, TextOptions, TextProblems
@@ -161,6 +162,15 @@ def test_dataset_by_name(monkeypatch):
     assert asked == [("allenai/c4", "en", options)]
     with pytest.raises(ValueError, match="write hf:NAME"):
         read("hf:allenai/c4?lang=en")
+
+
+def test_dataset_read_over_the_network_counts_with_its_commit(monkeypatch):
+    prints = set()
+    for commit in ("abc", "def"):
+        monkeypatch.setattr(dataset_reader, "find_commit", lambda name: commit)
+        prints |= {fingerprint(["hf:allenai/c4"], streaming=True)["sha256"]}
+    prints |= {fingerprint(["hf:allenai/c4?config=en"], streaming=True)["sha256"]}
+    assert len(prints) == 3
 
 
 # ------------------------------------------------------------------------- bad input

@@ -57,11 +57,15 @@ def _parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
 
 def _dataset_parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
     name = datasets.parse_name(entry)
-    data = datasets.load(entry, streaming=streaming)
-    if streaming and not Path(name.name).exists():
-        yield entry, 0, datasets.find_commit(name)
-        return
+    folder = Path(name.name).expanduser()
     yield f"{name.config}/{name.split}", 0, ""
-    files = sorted(Path(f["filename"]) for f in getattr(data, "cache_files", []))
+    if streaming and not folder.exists():
+        yield name.name, 0, datasets.find_commit(name)
+        return
+    if folder.is_dir() and not datasets.is_saved(folder):
+        files = list(walk(folder))
+    else:
+        data = datasets.load(entry, streaming=streaming)
+        files = sorted(Path(file["filename"]) for file in data.cache_files)
     for number, path in enumerate(files):
         yield str(number), path.stat().st_size, file_sha256(path)
