@@ -112,7 +112,8 @@ def run_benchmark(
     RETURNS (dict): "ratio" (ours to stock, tokens a second, median over rounds), "ours", "stock"
         (medians), "rounds", "masking" (see `time_masking`), "masking_share" of our step, and
         "losses" by seed and recipe.
-    RAISES (ValueError): If the text is shorter than a batch.
+    RAISES (ValueError): If the text is shorter than a batch, or, for losses, the held-out text than
+        a block.
     """
     training = settings.training
     loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
@@ -122,6 +123,12 @@ def run_benchmark(
         raise ValueError(
             f"The text gives {len(blocks.input_ids)} blocks of {training.block_length} tokens, "
             f"less than one step of {training.batch_size}: give more text."
+        )
+    dev = pack_texts(text.dev, loaded.tokenizer, training.block_length)
+    if loss_tokens and not len(dev.input_ids):
+        raise ValueError(
+            f"The {len(text.dev)} held-out texts, a twentieth of all, give no block of "
+            f"{training.block_length} tokens: give more text, or leave the losses out."
         )
     settings.masker.prepare(loaded.tokenizer, blocks)
     tokens = training.batch_size * training.block_length
@@ -153,7 +160,7 @@ def run_benchmark(
     if loss_tokens:
         result["losses"] = {
             str(seed): _compare_losses(
-                settings, text, blocks, stock_blocks, collator, loss_tokens, seed, show
+                settings, dev, blocks, stock_blocks, collator, loss_tokens, seed, show
             )
             for seed in seeds
         }
@@ -256,7 +263,7 @@ def _train_ours(
 
 def _compare_losses(
     settings: PretrainSettings,
-    text: Text,
+    dev: PackedBlocks,
     blocks: PackedBlocks,
     stock_blocks: stock_mlm.Blocks,
     collator: str,
@@ -266,7 +273,6 @@ def _compare_losses(
 ) -> dict[str, Any]:
     training = settings.training
     loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
-    dev = pack_texts(text.dev, loaded.tokenizer, training.block_length)
     vocabulary = make_vocabulary(loaded.tokenizer)
     steps = -(-tokens // (training.batch_size * training.block_length))
     ours, _ = _train_ours(settings, blocks, steps, seed, Clock())

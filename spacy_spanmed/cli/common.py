@@ -32,6 +32,12 @@ def make_problems(on_error: str) -> Problems:
         raise CorpusError(str(error).replace("on_error", "--on-error")) from None
 
 
+def print_left_out(problems: Problems) -> None:
+    """Print what could not be used, a line a kind, to standard error."""
+    for kind, number in sorted(problems.counts.items()):
+        typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
+
+
 def fail(message: str) -> None:
     """End the command with an error in one line."""
     typer.echo(f"Error: {' '.join(message.split())}", err=True)

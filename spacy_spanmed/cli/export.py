@@ -25,6 +25,7 @@ from .common import (
     errors_in_one_line,
     fail,
     make_problems,
+    print_left_out,
 )
 from .evaluate import load_pipeline
 
@@ -71,8 +72,7 @@ def export(
         items = _read(source, model, input_format, problems, gpu_id)
         with document_progress("Exporting") as show:
             write(_watch(items, show), output)
-    for kind, number in sorted(problems.counts.items()):
-        typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
+    print_left_out(problems)
     typer.echo(printable(f"Wrote {output}"))
 
 

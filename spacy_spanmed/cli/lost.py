@@ -19,6 +19,7 @@ from .common import (
     errors_in_one_line,
     fail,
     make_problems,
+    print_left_out,
 )
 from .evaluate import load_pipeline
 
@@ -55,8 +56,7 @@ def lost(
                     show(done)
 
             result = lost_mentions(watch(), tokenize, examples)
-    for kind, number in sorted(problems.counts.items()):
-        typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
+    print_left_out(problems)
     typer.echo(
         f"{result.lost:,} of {result.total:,} gold mentions ({result.share:.2%}) begin or end "
         "inside a token."

@@ -21,6 +21,7 @@ from .common import (
     errors_in_one_line,
     fail,
     make_problems,
+    print_left_out,
 )
 
 
@@ -69,8 +70,7 @@ def terms(
                 "--min-count, or give annotated data."
             )
         write_text_atomically(output, (f"{term}\n" for term in chosen))
-    for kind, number in sorted(problems.counts.items()):
-        typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
+    print_left_out(problems)
     typer.echo(
         f"Wrote {len(chosen):,} terms, of {len(counts):,} distinct ones in {documents:,} "
         f"documents, to {output}"

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from spacy_spanmed.benchmarks import stock_mlm
 from spacy_spanmed.benchmarks.pretraining import Clock
 from spacy_spanmed.cli import app
-from tests.pretraining.conftest import make_texts
+from tests.pretraining.conftest import make_texts, write_jsonl
 
 SIZES = ["--block-length", "32", "--batch-size", "4", "--steps", "2", "--rounds", "2"]
 
@@ -60,11 +60,14 @@ def test_bench_pretrain(config_file, tmp_path):
 
 
 def test_errors_in_one_line(config_file, tmp_path):
+    few = tmp_path / "few.jsonl"
+    write_jsonl(few, make_texts(19))
     for arguments, message in (
         ((tmp_path / "none.cfg",), "does not exist"),
         ((config_file, "--collator", "letters"), "No stock collator 'letters'"),
         ((config_file, "--batch-size", "100000"), "less than one step"),
         ((config_file, "--text", tmp_path / "none"), "none"),
+        ((config_file, "--text", few, "--loss-tokens", "500"), "0 held-out texts"),
     ):
         result = run(*SIZES, *arguments)
         assert result.exit_code == 1
