@@ -9,7 +9,7 @@ document of any length runs in bounded memory and padding costs nothing.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, Callable, ContextManager, Dict
+from typing import Any, Callable, ContextManager, Dict, Optional
 
 import srsly
 import torch
@@ -21,6 +21,7 @@ from thinc.types import ArgsKwargs
 from transformers.modeling_outputs import BaseModelOutput
 
 from .encoders import resolve_encoder
+from .fast_layers import FastLayers
 from .torch_layer import AdamWMixin, dump_state
 
 # Word pieces, padding included, that go through the encoder at once while predicting. More is
@@ -45,6 +46,16 @@ class EncoderShim(AdamWMixin, HFShim):
     precision: str = "auto"
     freeze_embeddings: bool = True
     piece_dropout: float = 0.0
+    _prepared: Optional[torch.nn.Module] = None
+
+    def run_encoder(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """RETURNS (Tensor): The last hidden state, (rows, longest row, width), float32."""
+        if self._prepared is not self._model:  # loading a pipeline makes a new one
+            if FastLayers.supports(self._model):
+                FastLayers(self._model)
+            self._prepared = self._model
+        with self.autocast():
+            return self._model(**inputs).last_hidden_state.float()
 
     def autocast(self) -> ContextManager:
         device = self.device
@@ -60,7 +71,7 @@ class EncoderShim(AdamWMixin, HFShim):
             are zero behind their end.
         """
         self._model.eval()
-        with torch.inference_mode(), self.autocast():
+        with torch.inference_mode():
             ids, mask = inputs.kwargs["input_ids"], inputs.kwargs["attention_mask"]
             lengths = mask.sum(dim=1).long()
             order = torch.argsort(lengths, descending=True)
@@ -71,16 +82,15 @@ class EncoderShim(AdamWMixin, HFShim):
                 rows = order[start : start + max(PREDICT_PIECES // width, 1)]
                 start += len(rows)
                 batch = {k: v[rows, :width] for k, v in inputs.kwargs.items()}
-                output[rows, :width] = self._model(**batch).last_hidden_state.float()
+                output[rows, :width] = self.run_encoder(**batch)
         return BaseModelOutput(last_hidden_state=output)
 
     def begin_update(self, inputs: ArgsKwargs):
         self._model.train()
         if self.freeze_embeddings:  # each time: loading a pipeline makes new parameters
             self._model.get_input_embeddings().weight.requires_grad_(False)
-        with self.autocast():
-            ids = self._hide_pieces(inputs.kwargs["input_ids"])
-            hidden = self._model(**{**inputs.kwargs, "input_ids": ids}).last_hidden_state.float()
+        ids = self._hide_pieces(inputs.kwargs["input_ids"])
+        hidden = self.run_encoder(**{**inputs.kwargs, "input_ids": ids})
 
         def backprop(grads: ArgsKwargs) -> ArgsKwargs:
             torch.autograd.backward(hidden, list(grads.kwargs["grad_tensors"])[0])

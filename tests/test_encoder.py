@@ -14,8 +14,9 @@ def get_shim(nlp):
     return nlp.get_pipe("transformer").model.layers[0].shims[0]
 
 
-def test_prediction_is_that_of_transformers(trained):
+def test_prediction_is_that_of_transformers(trained, monkeypatch):
     shim = get_shim(trained)
+    monkeypatch.setattr(shim, "precision", "float32")
     ids = torch.tensor([[2, 10, 11, 12, 13, 3], [2, 20, 3, 0, 0, 0]])
     mask = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0]], dtype=torch.float32)
     output = shim.predict(ArgsKwargs((), {"input_ids": ids, "attention_mask": mask}))

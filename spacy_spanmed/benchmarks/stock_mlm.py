@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from ..encoders import resolve_encoder
+from ..pretraining.arguments import reset_precision
 from ..pretraining.loading import find_heads
 from ..pretraining.objectives import PretrainingModel
 
@@ -88,6 +89,7 @@ def make_stock_trainer(
     """
     if collator not in COLLATORS:
         raise ValueError(f"No stock collator {collator!r}: choose {' or '.join(COLLATORS)}.")
+    reset_precision()
     args = TrainingArguments(
         output_dir=output,
         max_steps=steps,

@@ -26,7 +26,7 @@ def pretrain(
         typer.Option(help="File or folder of texts. Default: the config's [paths.train]."),
     ] = None,
     block_length: Annotated[int, typer.Option(min=8, help="Tokens of a block.")] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Blocks a step.")] = 8,
+    batch_size: Annotated[int, typer.Option(min=1, help="Blocks a step.")] = 32,
     steps: Annotated[int, typer.Option(min=2, help="Timed steps a round.")] = 12,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 3,
     collator: Annotated[

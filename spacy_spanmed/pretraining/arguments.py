@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 import torch
@@ -27,6 +28,15 @@ def use_bfloat16(precision: str) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def reset_precision() -> None:
+    """Make the Trainer compute in float32 unless its own arguments say otherwise.
+
+    TrainingArguments leave their precision behind in the environment, where the arguments of the
+    next run in the same process find it.
+    """
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+
+
 def training_arguments(
     settings: PretrainSettings, steps: int, save: bool = True
 ) -> TrainingArguments:
@@ -40,6 +50,7 @@ def training_arguments(
     """
     training = settings.training
     cuda = torch.cuda.is_available()
+    reset_precision()
     try:
         args = TrainingArguments(
             output_dir=str(settings.paths.checkpoints),

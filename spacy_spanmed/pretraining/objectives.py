@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 
-from spacy_spanmed.pretraining.last_layer import LastLayer, find_rows
+from spacy_spanmed.fast_layers import FastLayers, find_rows
+from spacy_spanmed.pretraining.tied_loss import tied_cross_entropy
 
 
 class TransformHead(nn.Module):
@@ -84,7 +85,7 @@ class PretrainingModel(nn.Module):
         vocabulary, width = encoder.get_input_embeddings().weight.shape
         hidden = encoder.config.hidden_size
         self.encoder = encoder
-        self._last_layer = LastLayer(encoder) if LastLayer.supports(encoder) else None
+        self._layers = FastLayers(encoder) if FastLayers.supports(encoder) else None
         self.mlm = TransformHead(hidden, width)
         self.decoder_bias = nn.Parameter(torch.zeros(vocabulary))
         self.sbo = (
@@ -134,10 +135,10 @@ class PretrainingModel(nn.Module):
             padding = getattr(self.encoder.config, "pad_token_id", None) or 0
             inputs["input_ids"] = input_ids.masked_fill(attention_mask == 0, padding)
             inputs["attention_mask"] = attention_mask
-        if self._last_layer is None:
+        if self._layers is None:
             return self.encoder(**inputs).last_hidden_state.flatten(0, 1), read
         rows, place = find_rows(*input_ids.shape, read)
-        hidden = self._last_layer.run(self.encoder, rows, **inputs)
+        hidden = self._layers.run(rows, **inputs)
         return hidden.flatten(0, 1), tuple(place[index] for index in read)
 
     def forward(
@@ -169,24 +170,23 @@ class PretrainingModel(nn.Module):
         vectors = [self.mlm(targets)]
         if self.sbo is not None:
             vectors.append(self.sbo(*boundaries, offsets))
-        decoder = self.encoder.get_input_embeddings().weight
-        logits = F.linear(torch.cat(vectors), decoder, self.decoder_bias).float()
-        count = max(len(labels), 1)
-        losses = [
-            F.cross_entropy(part, labels, reduction="sum") / count
-            for part in logits.split(max(len(labels), 1))
-        ]
-        if not len(labels):
-            losses = [logits.sum()] * len(vectors)
-        loss = losses[0]
-        output = {"mlm_loss": losses[0].detach()}
+        # The mean over targets, of each objective
+        weights = torch.full((len(labels),), 1.0 / max(len(labels), 1), device=labels.device)
+        parts = [weights, weights * self.sbo_weight][: len(vectors)]
+        total, losses, hits = tied_cross_entropy(
+            torch.cat(vectors),
+            self.encoder.get_input_embeddings().weight,
+            self.decoder_bias,
+            labels.repeat(len(vectors)),
+            torch.cat(parts),
+        )
+        means = [part.sum() * weights[:1].sum() for part in losses.view(len(vectors), -1)]
+        output = {"loss": total, "mlm_loss": means[0]}
         if not self.training:
-            hits = logits[: len(labels)].argmax(dim=-1) == labels
-            output["mlm_accuracy"] = hits.sum() / count
+            output["mlm_accuracy"] = (hits[: len(labels)] * weights).sum()
         if self.sbo is not None:
-            loss = loss + self.sbo_weight * losses[1]
-            output["sbo_loss"] = losses[1].detach()
-        return {"loss": loss, **output}
+            output["sbo_loss"] = means[1]
+        return output
 
 
 def _initialise(module: nn.Module) -> None:

@@ -91,3 +91,12 @@ def test_accumulated_batch_learns_the_same(config_file):
     for entry, expected in zip(split["curve"], whole["curve"], strict=True):
         for key in ("loss", "mlm_loss", "sbo_loss", "grad_norm"):
             assert entry[key] == pytest.approx(expected[key], rel=1e-5), (entry["step"], key)
+
+
+def test_precision_of_an_earlier_run_does_not_stay(config_file):
+    short = {"training.total_tokens": 2 * 8 * 32, "training.log_every": 1}
+    first, _ = run(config_file, {**short, "training.precision": "float32"})
+    run(config_file, {**short, "training.precision": "bfloat16"}, restart=True)
+    again, _ = run(config_file, {**short, "training.precision": "float32"}, restart=True)
+    losses = [[entry["loss"] for entry in result["curve"]] for result in (first, again)]
+    assert losses[0] == losses[1]

@@ -1,0 +1,72 @@
+"""Attention for CPUs: the fused kernel of PyTorch is written for float32, and slow backwards.
+
+Small matrix products, which oneDNN computes in bfloat16 where the hardware can, one document at a
+time, so that its scores stay in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional
+
+import torch
+
+
+def attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: Optional[torch.Tensor] = None,
+) -> torch.Tensor:
+    """Scaled dot-product attention (Vaswani et al. 2017, arXiv 1706.03762).
+
+    query (Tensor): (rows, heads, queries, width of a head).
+    key, value (Tensor): (rows, heads, keys, width of a head).
+    bias (Tensor): (rows, keys), added to the scores, such as minus infinity for padding. It gets
+        no gradient.
+    RETURNS (Tensor): (rows, queries, heads x width of a head).
+    """
+    return _Attention.apply(query, key, value, bias)
+
+
+class _Attention(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        bias: Optional[torch.Tensor],
+    ) -> torch.Tensor:
+        ctx.scale = 1 / math.sqrt(query.shape[-1])
+        query = (query * ctx.scale).contiguous()
+        key, value = key.contiguous(), value.contiguous()
+        rows, heads, queries, width = query.shape
+        scores = query.new_empty((rows, heads, queries, key.shape[2]))
+        output = query.new_empty((rows, queries, heads, width))
+        for row in range(rows):
+            weights = scores[row]
+            torch.bmm(query[row], key[row].transpose(1, 2), out=weights)
+            if bias is not None:
+                weights += bias[row]
+            torch.softmax(weights, dim=-1, out=weights)
+            output[row] = torch.bmm(weights, value[row]).transpose(0, 1)
+        ctx.save_for_backward(query, key, value, scores)
+        return output.flatten(2)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:
+        query, key, value, scores = ctx.saved_tensors
+        grads = [torch.empty_like(part) for part in (query, key, value)]
+        d_output = gradient.view(*gradient.shape[:2], *query.shape[1::2]).transpose(1, 2)
+        d_output = d_output.to(query.dtype).contiguous()
+        d_weights = torch.empty_like(scores[:1])[0]
+        for row in range(len(query)):
+            weights = scores[row]
+            torch.bmm(weights.transpose(1, 2), d_output[row], out=grads[2][row])
+            torch.bmm(d_output[row], value[row].transpose(1, 2), out=d_weights)
+            d_scores = torch._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+            torch.bmm(d_scores, key[row], out=grads[0][row])
+            torch.bmm(d_scores.transpose(1, 2), query[row], out=grads[1][row])
+        grads[0] *= ctx.scale
+        return (*grads, None)

@@ -1,0 +1,137 @@
+"""BERT's layers, computed with less work on the same weights.
+
+Query, key and value in one product, attention by `cpu_attention`, what flows from layer to layer
+in autocast's type, and the last layer only where it is read. Results are the same to rounding.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Optional
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PreTrainedModel
+
+from .cpu_attention import attend
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "electra", "camembert")
+
+
+def find_rows(
+    batch: int, length: int, indices: tuple[torch.Tensor, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find the tokens that are read.
+
+    batch, length (int): Shape of the blocks.
+    indices (tuple[Tensor, ...]): Rows of the flattened blocks that are read, repeated or not.
+    RETURNS (tuple[Tensor, Tensor]): (batch, most tokens read in a block), the places read in each
+        block, in order, filled up with others; and (batch x length,), where in these, flattened, a
+        token that is read lies.
+    """
+    device = indices[0].device
+    read = torch.zeros(batch * length, dtype=torch.bool, device=device)
+    for index in indices:
+        read[index] = True
+    read = read.view(batch, length)
+    most = max(int(read.sum(dim=1).max()), 1)
+    rows = torch.argsort(read.int(), dim=1, descending=True, stable=True)[:, :most]
+    first = torch.arange(batch, device=device)[:, None] * most
+    return rows, (read.cumsum(dim=1) - 1 + first).flatten()
+
+
+class FastLayers:
+    """Takes the place of the layers' `forward`; their weights and names stay.
+
+    encoder (PreTrainedModel): One for which `FastLayers.supports`.
+    """
+
+    def __init__(self, encoder: PreTrainedModel):
+        self.encoder = encoder
+        self.rows: Optional[torch.Tensor] = None
+        layers = list(encoder.encoder.layer)
+        for layer in layers:
+            last = layer is layers[-1]
+            layer.forward = partial(self._forward, layer, last)
+
+    @staticmethod
+    def supports(encoder: PreTrainedModel) -> bool:
+        """RETURNS (bool): Whether the encoder is built of BERT's layers."""
+        config = encoder.config
+        absolute = getattr(config, "position_embedding_type", "absolute") == "absolute"
+        return config.model_type in MODEL_TYPES and absolute and not config.is_decoder
+
+    def run(self, rows: torch.Tensor, **inputs: Any) -> torch.Tensor:
+        """Run the encoder, its last layer only at some places.
+
+        rows (Tensor): (batch, rows), the places to compute in each block. inputs: The encoder's.
+        RETURNS (Tensor): (batch, rows, width).
+        """
+        self.rows = rows
+        try:
+            return self.encoder(**inputs).last_hidden_state
+        finally:
+            self.rows = None
+
+    def _forward(
+        self,
+        layer: nn.Module,
+        last: bool,
+        hidden: torch.Tensor,
+        mask: Optional[torch.Tensor] = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, ...]:
+        if any(arg is not None and arg is not False for arg in (*args, *kwargs.values())):
+            # Attention weights wanted, or heads masked
+            return type(layer).forward(layer, hidden, mask, *args, **kwargs)
+        kind = hidden.device.type
+        if torch.is_autocast_enabled(kind):
+            hidden = hidden.to(torch.get_autocast_dtype(kind))
+        attention, output = layer.attention, layer.output
+        own = attention.self
+        linears = (own.query, own.key, own.value)
+        rows = self.rows if last else None
+        if rows is None:
+            read = hidden
+            weight = torch.cat([linear.weight for linear in linears])
+            bias = torch.cat([linear.bias for linear in linears])
+            parts = F.linear(hidden, weight, bias).chunk(3, dim=-1)
+        else:
+            read = hidden.gather(1, rows[:, :, None].expand(-1, -1, hidden.shape[2]))
+            parts = [linear(x) for linear, x in zip(linears, (read, hidden, hidden))]
+        heads = [
+            part.unflatten(-1, (own.num_attention_heads, -1)).transpose(1, 2) for part in parts
+        ]
+        attended = _attend(*heads, mask, own.dropout.p if layer.training else 0.0)
+        part = attention.output
+        middle = _add_and_norm(part, part.dense(attended), read)
+        wide = layer.intermediate(middle)
+        return (_add_and_norm(output, output.dense(wide), middle),)
+
+
+def _add_and_norm(part: nn.Module, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    norm = part.LayerNorm
+    total = part.dropout(new) + old
+    return F.layer_norm(total, norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(
+        total.dtype
+    )
+
+
+def _attend(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: Optional[torch.Tensor],
+    dropout: float,
+) -> torch.Tensor:
+    """mask (Tensor): (rows, 1, queries or 1, keys), added to the scores; the same for each query.
+    RETURNS (Tensor): (rows, queries, width)."""
+    learning = torch.is_grad_enabled() and query.requires_grad  # without, PyTorch's is faster
+    if query.device.type == "cpu" and learning and not dropout:
+        return attend(query, key, value, None if mask is None else mask[:, 0, :1])
+    if mask is not None:
+        mask = mask[:, :, :1].to(query.dtype)
+    attended = F.scaled_dot_product_attention(query, key, value, mask, dropout)
+    return attended.transpose(1, 2).flatten(2)
