@@ -51,6 +51,7 @@ def load_blocks(
         can't be written.
     """
     values = {k: v for k, v in settings.data.dict().items() if k not in NOT_IN_KEY}
+    values["replace"] = [(pattern.pattern, text) for pattern, text in settings.data.replace]
     values["block_length"] = corpus.block_length
     key = cache_key(fingerprint, corpus.tokenizer, values)
     folder = settings.paths.cache_folder / f"{role}-{key}"
@@ -130,6 +131,7 @@ def left_out(report: dict[str, Any]) -> str:
         "empty": report["documents_empty"],
         "too short": report["documents_too_short"],
         "duplicates": report["documents_duplicate"],
+        "on the other side of the split": report["documents_other_side"],
         "overlapping with evaluation texts": report["documents_overlapping"],
         "shorter than a block": report["documents_shorter_than_a_block_dropped"],
         **report["unreadable"],

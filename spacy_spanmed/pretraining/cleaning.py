@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # Control characters but for white space, and characters without width: soft hyphen, zero-width
 # space, word joiner, byte order mark. Joiners (U+200C, U+200D) stay: some scripts need them.
@@ -13,11 +14,17 @@ _SPACES = re.compile(r"\s{2,}|[^\S ]")  # white space that is not one space
 
 
 def clean_text(
-    text: str, *, normalize_whitespace: bool = True, remove_control_characters: bool = True
+    text: str,
+    *,
+    replace: Sequence[tuple[re.Pattern, str]] = (),
+    normalize_whitespace: bool = True,
+    remove_control_characters: bool = True,
 ) -> str:
     """Clean a text.
 
     text (str): The text.
+    replace (Sequence): Regular expressions and what their matches become, first of all, one after
+        the other. Default none.
     normalize_whitespace (bool): Make every run of white space one space, but one line feed where
         there was a blank line: a paragraph ends there. Default True.
     remove_control_characters (bool): Remove control characters other than white space, and
@@ -25,6 +32,8 @@ def clean_text(
     RETURNS (str): The text without white space around it. Half characters (lone surrogates, which
         JSON can hold but UTF-8 can't) are always replaced by U+FFFD.
     """
+    for pattern, replacement in replace:
+        text = pattern.sub(replacement, text)
     if _HALF.search(text):
         text = _HALF.sub("\ufffd", text)
     if remove_control_characters:

@@ -1,7 +1,8 @@
 """The settings of a pretraining run, in spaCy's config language."""
 
+import re
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Tuple
+from typing import Any, Dict, List, Literal, Optional, Pattern, Tuple
 
 from catalogue import RegistryError
 from confection import ConfigValidationError
@@ -22,7 +23,7 @@ class Paths(_Section):
 
     train (list): Texts to train on: one or several files, folders, and datasets as ``hf:NAME``;
         see ``texts/sources.py``.
-    dev (list): Held-out texts in the same forms.
+    dev (list): Held-out texts in the same forms; empty with ``data.held_out``.
     output (Path): Where the pretrained encoder goes.
     checkpoints (Path): Where checkpoints live until the run has finished.
     cache (Path): Where tokenized texts are kept for later runs; null: beside the checkpoints, in a
@@ -32,7 +33,7 @@ class Paths(_Section):
     """
 
     train: List[str]
-    dev: List[str]
+    dev: List[str] = []
     output: Path
     checkpoints: Path
     cache: Optional[Path] = None
@@ -57,6 +58,10 @@ class DataSettings(_Section):
         "paragraph" between blank lines.
     on_error (str): What to do with a text that can't be read: "raise" an error, or "skip" and
         count it.
+    held_out (float): Without ``paths.dev``: share of the training texts that is held out instead,
+        chosen by a hash of the text, so that equal texts are on the same side.
+    replace (list): Pairs of a regular expression and what its matches become, before all else:
+        for a corpus's own placeholders and headings.
     normalize_whitespace (bool): Make runs of white space one space; see ``cleaning.py``.
     remove_control_characters (bool): Remove characters that nobody sees.
     min_characters (int): Leave out shorter documents.
@@ -74,6 +79,8 @@ class DataSettings(_Section):
     text_field: str = "text"
     txt_documents: Literal["file", "line", "paragraph"] = "file"
     on_error: Literal["raise", "skip"] = "raise"
+    held_out: float = Field(0.0, ge=0, lt=1)
+    replace: List[Tuple[Pattern, str]] = []
     normalize_whitespace: bool = True
     remove_control_characters: bool = True
     min_characters: int = Field(0, ge=0)
@@ -84,6 +91,15 @@ class DataSettings(_Section):
     min_block: int = Field(16, ge=3)
     streaming: bool = False
     shuffle_buffer: int = Field(8192, ge=1)
+
+    @validator("replace")
+    def _fits(cls, pairs: List[Tuple[Pattern, str]]) -> Any:
+        for pattern, replacement in pairs:
+            try:
+                re.sub(f"{pattern.pattern}|", replacement, "")  # a match, to look at its groups
+            except re.error as error:
+                raise ValueError(f"{pattern.pattern!r} can't become {replacement!r}: {error}")
+        return pairs
 
 
 class System(_Section):
@@ -170,6 +186,18 @@ class PretrainSettings(_Section):
         if not isinstance(value, Masker):
             raise ValueError('needs a registered masker, such as @misc = "spanmed.SpanMasker.v1"')
         return value
+
+    @validator("data", always=True)
+    def _has_held_out_texts(cls, data: DataSettings, values: Dict[str, Any]) -> DataSettings:
+        paths = values.get("paths")
+        if paths is not None and bool(paths.dev) == bool(data.held_out):
+            raise ValueError(
+                "give held-out texts with paths.dev, or a share of the training texts with "
+                "data.held_out, one of the two"
+            )
+        if data.held_out and data.streaming:
+            raise ValueError("streaming needs held-out texts of their own: set paths.dev")
+        return data
 
 
 def load_settings(

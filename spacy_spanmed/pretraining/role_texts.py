@@ -71,13 +71,16 @@ def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
     RETURNS (dict): See ``texts/fingerprint.py``, by role.
     RAISES (ValueError): A text does not exist, or is of no known format.
     """
-    roles = {TRAIN: settings.paths.train, DEV: settings.paths.dev}
+    roles = {TRAIN: settings.paths.train}
+    if settings.paths.dev:
+        roles[DEV] = settings.paths.dev
     if settings.data.exclude:
         roles[EXCLUDE] = [str(path) for path in settings.data.exclude]
     streaming = settings.data.streaming
     for entry in settings.paths.train + settings.paths.dev:
         check_entry(entry)
-    return {role: fingerprint(found, streaming and role == TRAIN) for role, found in roles.items()}
+    found = {role: fingerprint(texts, streaming and role == TRAIN) for role, texts in roles.items()}
+    return {DEV: found[TRAIN], **found}
 
 
 def load_training_text(
@@ -120,6 +123,10 @@ def load_dev_blocks(
     RAISES (ValueError): The texts can't be used, or hold less than one block.
     """
     corpus = TextCorpus(
-        settings.paths.dev, loaded.tokenizer, settings.data, settings.training.block_length
+        settings.paths.dev or settings.paths.train,
+        loaded.tokenizer,
+        settings.data,
+        settings.training.block_length,
+        held_out=not settings.paths.dev,
     )
     return load_blocks(DEV, corpus, settings, known[DEV]["sha256"], console)

@@ -1,7 +1,9 @@
-"""Which documents are trained on: cleaned, long enough, new, and in no evaluation corpus."""
+"""Which documents are used: cleaned, long enough, new, on the right side of the split, and in no
+evaluation corpus."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,7 +19,8 @@ from spacy_spanmed.pretraining.texts.reading import Document
 
 READ, KEPT = "documents_read", "documents_kept"
 EMPTY, SHORT, DUPLICATE, OVERLAPPING = "empty", "too_short", "duplicate", "overlapping"
-REASONS = (EMPTY, SHORT, DUPLICATE, OVERLAPPING)
+OTHER_SIDE = "other_side"
+REASONS = (EMPTY, SHORT, DUPLICATE, OTHER_SIDE, OVERLAPPING)
 
 
 class Selection:
@@ -25,10 +28,18 @@ class Selection:
 
     settings (DataSettings): What to clean and to leave out.
     evaluation (EvaluationTexts): Texts that must not be trained on; None: there are none.
+    held_out (bool): Where ``settings.held_out`` splits the texts, select those that are held out,
+        not those to train on. Default False.
     """
 
-    def __init__(self, settings: DataSettings, evaluation: EvaluationTexts | None = None):
+    def __init__(
+        self,
+        settings: DataSettings,
+        evaluation: EvaluationTexts | None = None,
+        held_out: bool = False,
+    ):
         self._settings = settings
+        self._held_out = held_out
         self._evaluation = evaluation
         self._seen = SeenTexts() if settings.deduplicate else None
         self._counts: Counter = Counter()
@@ -44,6 +55,7 @@ class Selection:
             self._counts[READ] += 1
             text = clean_text(
                 document.text,
+                replace=self._settings.replace,
                 normalize_whitespace=self._settings.normalize_whitespace,
                 remove_control_characters=self._settings.remove_control_characters,
             )
@@ -74,9 +86,22 @@ class Selection:
             return SHORT
         if self._seen is not None and not self._seen.add(text):
             return DUPLICATE
+        share = self._settings.held_out
+        if share and is_held_out(text, share) != self._held_out:
+            return OTHER_SIDE
         if self._evaluation is not None and self._evaluation.overlap(text):
             return OVERLAPPING
         return None
+
+
+def is_held_out(text: str, share: float) -> bool:
+    """Whether a text is held out: decided by its hash, so always the same for the same text.
+
+    text (str): The text, cleaned.
+    share (float): Of the texts, 0 to 1.
+    """
+    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def read_evaluation_texts(

@@ -33,6 +33,8 @@ class TextCorpus:
     block_length (int): Tokens of a block at most.
     exclude (Sequence[Path]): Corpora whose texts must not be in it, default none.
     streaming (bool): Read datasets from the Hub over the network, default False.
+    held_out (bool): Where ``settings.held_out`` splits the texts, take the held-out ones. Default
+        False.
     RAISES (ValueError): An entry can't be used, or a length is out of its bounds.
     """
 
@@ -44,7 +46,9 @@ class TextCorpus:
         block_length: int,
         exclude: Sequence[Path] = (),
         streaming: bool = False,
+        held_out: bool = False,
     ):
+        self._held_out = held_out
         self.name = ", ".join(entries)
         self.tokenizer = tokenizer
         self.settings = settings
@@ -60,7 +64,7 @@ class TextCorpus:
     def _start(self) -> None:
         self._problems.counts.clear()
         self._problems.examples.clear()
-        self._selection = Selection(self.settings, self._evaluation)
+        self._selection = Selection(self.settings, self._evaluation, self._held_out)
         self._packer = make_packer(
             self.tokenizer,
             self.block_length,

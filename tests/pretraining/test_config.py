@@ -11,7 +11,7 @@ DEFAULT = Path(__file__).parents[2] / "configs" / "pretrain.cfg"
 def test_default_config_is_valid_and_lists_every_setting():
     settings, source = load_settings(DEFAULT)
     assert isinstance(settings.masker, SpanMasker)
-    for section in ("paths", "system", "model", "training", "logging"):
+    for section in ("paths", "data", "system", "model", "training", "logging"):
         assert set(source[section]) == set(getattr(settings, section).__fields__)
 
 
@@ -26,6 +26,23 @@ def test_default_config_is_valid_and_lists_every_setting():
 def test_maskers_are_chosen_by_name(config_file, name, masker):
     settings, _ = load_settings(config_file, {"masker.@misc": f"spanmed.{name}.v1"})
     assert type(settings.masker) is masker
+
+
+def test_held_out_texts_come_from_one_place(config_file):
+    share = {"paths.dev": [], "data.held_out": 0.1}
+    settings, _ = load_settings(config_file, share)
+    assert settings.paths.dev == [] and settings.data.held_out == 0.1
+    for wrong in ({"data.held_out": 0.1}, {"paths.dev": []}):
+        with pytest.raises(ValueError, match="paths.dev, or .* data.held_out, one of the two"):
+            load_settings(config_file, wrong)
+    with pytest.raises(ValueError, match="streaming needs held-out texts of their own"):
+        load_settings(config_file, {**share, "data.streaming": True})
+
+
+@pytest.mark.parametrize("pair", [["(", ""], ["a", "\\1"]])
+def test_replacements_are_checked(config_file, pair):
+    with pytest.raises(ValueError, match="data -> replace"):
+        load_settings(config_file, {"data.replace": [pair]})
 
 
 def test_overrides_reach_the_settings(config_file):

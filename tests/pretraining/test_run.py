@@ -100,3 +100,15 @@ def test_precision_of_an_earlier_run_does_not_stay(config_file):
     again, _ = run(config_file, {**short, "training.precision": "float32"}, restart=True)
     losses = [[entry["loss"] for entry in result["curve"]] for result in (first, again)]
     assert losses[0] == losses[1]
+
+
+def test_held_out_share_of_the_training_texts(config_file):
+    overrides = {"paths.dev": [], "data.held_out": 0.2, "training.total_tokens": 1000}
+    result, output = run(config_file, overrides)
+    train, dev = (result["data"][role]["texts"] for role in ("train", "dev"))
+    read = train["documents_read"] - train["documents_duplicate"]
+    assert train["documents_kept"] == dev["documents_other_side"] > 100
+    assert dev["documents_kept"] == train["documents_other_side"] > 20
+    assert train["documents_kept"] + dev["documents_kept"] == read
+    assert "on the other side of the split" in " ".join(output.split())
+    assert result["heldout"]["after"]["span"]["loss"] > 0

@@ -137,6 +137,7 @@ def test_every_document_is_accounted_for():
         "documents_empty": 1,
         "documents_too_short": 1,
         "documents_duplicate": 1,
+        "documents_other_side": 0,
         "documents_overlapping": 1,
         "documents_kept": 2,
         "examples": {
@@ -148,3 +149,29 @@ def test_every_document_is_accounted_for():
     }
     everything = Selection(DataSettings(deduplicate=False))
     assert len(list(everything.select(documents))) == 5
+
+
+def test_a_share_is_held_out_and_nothing_is_on_both_sides():
+    documents = [Document(f"text number {i % 900}", f"file:{i}") for i in range(1000)]
+    for deduplicate, count in ((True, 900), (False, 1000)):
+        settings = DataSettings(held_out=0.2, deduplicate=deduplicate)
+        train = list(Selection(settings).select(documents))
+        dev = list(Selection(settings, held_out=True).select(documents))
+        assert len(train) + len(dev) == count and not set(train) & set(dev)
+        assert 0.15 < len(dev) / count < 0.25
+    selection = Selection(settings)
+    list(selection.select(documents))
+    assert selection.report()["documents_other_side"] == len(dev)
+
+
+def test_placeholders_and_headings_are_replaced():
+    pairs = [
+        (r"<dig>", "1"),
+        (r"<cit>", ""),
+        (r"(?m)^[A-Z]+(\.[A-Z]+)*:\s*\n", ""),
+        (r"(b)c", r"\1"),
+    ]
+    settings = DataSettings(replace=pairs)
+    text = "TITLE:\nAb  bc\n\nBODY.METHODS: \nWe saw <dig> <cit>\nnote: x"
+    kept = Selection(settings).select([Document(text, "file")])
+    assert list(kept) == ["Ab b\nWe saw 1 note: x"]
