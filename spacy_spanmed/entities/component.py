@@ -31,6 +31,7 @@ DEFAULT_MODEL = {
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "pool_repeats": 0.0,
         "annotate_update": True,
         "scorer": {"@scorers": "spanmed.entity_scorer.v1"},
     },
@@ -47,12 +48,19 @@ def make_span_ner(
     name: str,
     model: Model,
     threshold: float,
+    pool_repeats: float,
     annotate_update: bool,
     scorer: Optional[Callable],
 ) -> "SpanNER":
     """Make the pipe. See SpanNER for the settings."""
     return SpanNER(
-        nlp.vocab, model, name, threshold=threshold, annotate_update=annotate_update, scorer=scorer
+        nlp.vocab,
+        model,
+        name,
+        threshold=threshold,
+        pool_repeats=pool_repeats,
+        annotate_update=annotate_update,
+        scorer=scorer,
     )
 
 
@@ -65,6 +73,8 @@ class SpanNER(LabelledPipe):
 
     vocab (Vocab), model (Model[List[Doc], SpanScores]), name (str): As in any spaCy pipe.
     threshold (float): Lowest probability of an entity, between 0 and 1. Defaults to 0.5.
+    pool_repeats (float): How far the probabilities of spans with the same text move towards their
+        mean over the Doc, 0 (not at all) to 1. For documents, not single sentences. Defaults to 0.
     annotate_update (bool): While training, write predictions into `example.predicted`, from the
         scores computed anyway, so that later pipes see this one's mistakes. Defaults to True.
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.entity_scorer.v1`.
@@ -77,10 +87,14 @@ class SpanNER(LabelledPipe):
         name: str = "span_ner",
         *,
         threshold: float = 0.5,
+        pool_repeats: float = 0.0,
         annotate_update: bool = True,
         scorer: Optional[Callable] = None,
     ):
         super().__init__(vocab, model, name, threshold, scorer)
+        if not 0.0 <= pool_repeats <= 1.0:
+            raise ValueError(f"{name}: pool_repeats must be 0 to 1, not {pool_repeats}.")
+        self.pool_repeats = pool_repeats
         self.annotate_update = annotate_update
         install_score_extension()
 
@@ -128,13 +142,15 @@ class SpanNER(LabelledPipe):
         if not any(len(doc) for doc in docs):
             return [[] for _ in docs]
         self.check_upstream(docs)
-        return self._decode(self.model.predict(docs), len(docs))
+        return self._decode(self.model.predict(docs), docs)
 
-    def _decode(self, scores: Any, n_docs: int) -> List[List[Any]]:
+    def _decode(self, scores: Any, docs: List[Doc]) -> List[List[Any]]:
         from .decoding import decode
+        from .repeats import pool_repeats
 
         scores.logits = self.model.ops.to_numpy(scores.logits)
-        return decode(scores, n_docs, self.threshold)
+        pool_repeats(scores, docs, self.pool_repeats)
+        return decode(scores, len(docs), self.threshold)
 
     def set_annotations(self, docs: Iterable[Doc], candidates: List[List[Any]]) -> None:
         """Write entities, nested candidates and their scores."""
@@ -180,7 +196,7 @@ class SpanNER(LabelledPipe):
             self.finish_update(sgd)
         losses[self.name] += loss
         if self.annotate_update:
-            self.set_annotations(docs, self._decode(scores, len(docs)))
+            self.set_annotations(docs, self._decode(scores, docs))
         return losses
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
