@@ -22,6 +22,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 
+from .calibration import expected_calibration_error
 from .concepts import Concept, get_concepts
 from .doc import (
     ENTITIES,
@@ -42,11 +43,13 @@ Key = Tuple[Any, Any, str]  # head, tail (offsets or id), label
 
 
 class Item(NamedTuple):
-    """What is compared beside the key: negated (bool), head_label, tail_label (str)."""
+    """What is looked at beside the key: negated (bool), head_label, tail_label (str), and the
+    score (float)."""
 
     negated: bool
     head_label: str
     tail_label: str
+    score: float
 
 
 def score_relations(
@@ -80,11 +83,13 @@ def score_relations(
         rel_negation_accuracy: share of the true positives whose `negated` is right.
         rel_negated_micro_f: `negated` must match as well.
         rel_typed_micro_f: the entity labels of both arguments must match as well.
+        rel_ece: expected calibration error of the scores; None without predictions.
         rel_docs: number of Docs scored.
     RAISES (ValueError): If the two texts of an example differ, or a tuple is malformed.
     """
     per_label, pairs, negated, typed = PerLabel(), Counts(), Counts(), Counts()
     docs = same_negation = 0
+    judged: List[Tuple[float, bool]] = []
     for example in examples:
         reference, predicted_doc = example.reference, example.predicted
         check_texts(reference, predicted_doc)
@@ -100,14 +105,15 @@ def score_relations(
             predicted = _by_key(get_relation_tuples(predicted_doc), directed)
             predicted_pairs = {key[:2] for key in predicted}
         per_label.add(set(gold), set(predicted), lambda key: key[-1])
+        judged += [(item.score, key in gold) for key, item in predicted.items()]
         pairs.add({key[:2] for key in gold}, predicted_pairs)
         negated.add(
             {(key, item.negated) for key, item in gold.items()},
             {(key, item.negated) for key, item in predicted.items()},
         )
         typed.add(
-            {(key, item[1:]) for key, item in gold.items()},
-            {(key, item[1:]) for key, item in predicted.items()},
+            {(key, item[1:3]) for key, item in gold.items()},
+            {(key, item[1:3]) for key, item in predicted.items()},
         )
         both = gold.keys() & predicted.keys()
         same_negation += sum(gold[key].negated == predicted[key].negated for key in both)
@@ -129,6 +135,7 @@ def score_relations(
         "negation_accuracy": same_negation / micro.tp if micro.tp else None,
         "negated_micro_f": negated.f,
         "typed_micro_f": typed.f,
+        "ece": expected_calibration_error(judged),
         "docs": docs,
     }
     return {f"{prefix}_{key}": value for key, value in scores.items()}
@@ -142,7 +149,8 @@ def _by_key(tuples: Iterable[RelationTuple], directed: bool) -> Dict[Key, Item]:
         head, tail = item[:3], item[3:6]
         if not directed:
             head, tail = sorted((head, tail))
-        best.setdefault((head[:2], tail[:2], item.label), Item(item.negated, head[2], tail[2]))
+        found = Item(item.negated, head[2], tail[2], item.score)
+        best.setdefault((head[:2], tail[:2], item.label), found)
     return best
 
 
@@ -185,7 +193,7 @@ def _compare_concepts(
         pairs |= (possible & gold_pairs) or {own}
         matches = [(*pair, key[-1]) for pair in possible if (*pair, key[-1]) in gold]
         for known in matches:
-            result.setdefault(known, gold[known]._replace(negated=item.negated))
+            result.setdefault(known, gold[known]._replace(negated=item.negated, score=item.score))
         if not matches:
             result[(*own, key[-1])] = item
     return gold, result, pairs
@@ -203,7 +211,8 @@ def _concept_items(
         names = (item.head_id, item.tail_id)
         head, tail = names if directed else sorted(names)
         ends = (labels.get(name, "") for name in (head, tail))
-        best.setdefault((head, tail, item.label), Item(item.negated, *ends))
+        found = Item(item.negated, *ends, item.score)
+        best.setdefault((head, tail, item.label), found)
     return best
 
 

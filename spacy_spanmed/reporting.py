@@ -33,6 +33,8 @@ def print_scores(console: Console, scores: Dict[str, Any], per_type: bool = True
     if scores.get("ents_gold_inexpressible") is not None:
         share = scores["ents_gold_inexpressible"]
         console.print(f"Gold mentions that tokenization cannot express: {share:.2%}\n")
+    if scores.get("ents_ece") is not None:
+        console.print(f"Expected calibration error: {scores['ents_ece']:.3f}\n")
     for prefix, title in RELATION_TITLES:
         if scores.get(f"{prefix}_micro_f") is not None:
             _print_relations(console, scores, prefix, title, per_type)
@@ -59,6 +61,8 @@ def _print_relations(
     if value("negation_accuracy") is not None:
         share = value("negation_accuracy")
         console.print(f"Negation right in {share:.2%} of the relations found\n")
+    if value("ece") is not None:
+        console.print(f"Expected calibration error: {value('ece'):.3f}\n")
 
 
 Row = Tuple[str, Tuple[Optional[float], Optional[float], Optional[float]]]

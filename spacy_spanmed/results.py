@@ -147,7 +147,13 @@ def _benchmark(name: str, scores: Dict[str, Any]) -> str:
         f"{name}, test set ({scores['ents_docs']:,} abstracts). Measured {meta['date'][:10]}, seed "
         f"{meta['seed']}, commit `{(meta['commit'] or 'none')[:10]}`."
     )
-    return f"{origin}\n\n" + _table(["%", "P", "R", "F1"], body)
+    errors = [
+        f"{title} {scores[key]:.3f}"
+        for title, key in (("entities", "ents_ece"), ("relations between gold", "rel_gold_ece"))
+        if scores.get(key) is not None
+    ]
+    calibration = f"\n\nExpected calibration error: {', '.join(errors)}." if errors else ""
+    return f"{origin}\n\n" + _table(["%", "P", "R", "F1"], body) + calibration
 
 
 def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:

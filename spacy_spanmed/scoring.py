@@ -16,6 +16,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
 
+from .calibration import expected_calibration_error
 from .doc import (
     ENTITIES,
     SPANS_KEY,
@@ -130,12 +131,14 @@ def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
             `predicted.ents`; None if no predicted Doc has that key.
         ents_gold_inexpressible: share of the gold mentions that don't start and end at token
             boundaries of the predicted Doc.
+        ents_ece: expected calibration error of the scores of `predicted.ents`; None without.
         ents_docs: number of Docs scored.
     RAISES (ValueError): If the two texts of an example differ.
     """
     flat, boundary, nested = PerLabel(), Counts(), Counts()
     docs = inexpressible = total = 0
     has_nested = False
+    judged: List[Tuple[float, bool]] = []
     for example in examples:
         reference, predicted = example.reference, example.predicted
         check_texts(reference, predicted)
@@ -147,6 +150,7 @@ def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
         unknown = _unknown_tokens(reference)
         ents = _judged(predicted.ents, gold_offsets, unknown)
         flat.add(gold, ents, lambda mention: mention[2])
+        judged += [(s, mention in gold) for mention, s in _scores(predicted) if mention in ents]
         boundary.add(gold_offsets, {(start, end) for start, end, _ in ents})
         if SPANS_KEY in predicted.spans:
             has_nested = True
@@ -169,8 +173,17 @@ def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
         "ents_nested_r": nested.r if has_nested else None,
         "ents_nested_f": nested.f if has_nested else None,
         "ents_gold_inexpressible": inexpressible / total if total else None,
+        "ents_ece": expected_calibration_error(judged),
         "ents_docs": docs,
     }
+
+
+def _scores(doc: Doc) -> List[Tuple[Mention, float]]:
+    """The entities that have a score."""
+    if not Span.has_extension("score"):
+        return []
+    scored = [((e.start_char, e.end_char, e.label_), e._.score) for e in doc.ents]
+    return [(mention, score) for mention, score in scored if score is not None]
 
 
 def _judged(
