@@ -15,6 +15,7 @@ from . import (
     pretrain,
     results,
     terms,
+    visualize,
 )
 
 app = typer.Typer(
@@ -37,3 +38,4 @@ app.command()(package.install)
 app.add_typer(baselines.app, name="baseline")
 app.add_typer(bench.app, name="bench")
 app.command()(results.results)
+app.command()(visualize.visualize)

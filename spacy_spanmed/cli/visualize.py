@@ -1,0 +1,193 @@
+"""`spanmed visualize`: entities and relations as a page for the browser."""
+
+import os
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Iterator, List, Optional, Tuple
+
+import spacy
+import typer
+from rich.console import Console
+from spacy.cli._util import setup_gpu
+from spacy.language import Language
+from spacy.tokens import Doc
+from typing_extensions import Annotated
+
+from ..corpora.errors import CorpusError
+from ..corpora.inputs import iter_texts, predict
+from ..corpora.problems import SKIP, Problems
+from ..corpora.shards import is_docs, read_docs
+from ..corpora.source import SourceDocument
+from ..corpora.text_files import file_stem, open_bytes, printable
+from ..files import write_atomically
+from ..visualize import render_html
+from .common import document_progress, errors_in_one_line, print_left_out
+from .evaluate import load_pipeline
+
+DEFAULT_MODEL = "en_spanmed"
+STANDARD_INPUT = "-"
+Found = Tuple[List[Doc], int]  # what is shown, and the number of documents besides
+# Annotated corpora: shown as text, their annotation would be taken for text
+_CORPORA = (".pubtator", ".jsonl", ".json", ".xml", ".ann", ".conll", ".iob")
+
+
+def visualize(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXT|FILE",
+            help="The text itself, a UTF-8 text file (one document), a .spacy file or folder, or "
+            "- for standard input.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
+        "visualization.html"
+    ),
+    model: Annotated[
+        Optional[str],
+        typer.Option(
+            help=f"Pipeline, by name or directory. Default: for text {DEFAULT_MODEL}; for .spacy "
+            "data none, which shows the annotation in it."
+        ),
+    ] = None,
+    title: Annotated[
+        Optional[str], typer.Option(help="Title of the page. Default: the file's name.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many documents.")] = 20,
+    nested: Annotated[
+        Optional[bool],
+        typer.Option(
+            "--nested/--flat",
+            help="Show overlapping mentions too, or only doc.ents. Default: all that gold "
+            "annotation has, and of predictions the entities.",
+        ),
+    ] = None,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+) -> None:
+    """Show entities and relations in one HTML page that works offline.
+
+    Example: spanmed visualize "Cisplatin causes acute renal failure." -o found.html
+    """
+    with errors_in_one_line(output):
+        path = find_file(source)
+        if output.is_dir():
+            raise CorpusError(f"{output}: a folder. Name a file in it.")
+        if path is not None and output.exists() and output.samefile(path):
+            raise CorpusError(f"{output}: also the input. Choose another output.")
+        if path is not None and is_docs(path):
+            docs, left_out = _read_docs(path, model, limit, gpu_id)
+        else:
+            text = read_text(path) if path is not None else _take_text(source)
+            name = file_stem(path) if path is not None else ""
+            documents = iter([SourceDocument(name, text, place=str(path or "The text"))])
+            docs, left_out = _predict(documents, model or DEFAULT_MODEL, limit, gpu_id)
+        default = path.name if path is not None else "Entities and relations"
+        try:
+            page = render_html(docs, title if title is not None else printable(default), nested)
+        except ValueError as error:
+            raise CorpusError(f"{path or 'The text'}: {error}") from None
+        write_atomically(output, page.encode("utf8"))
+    if left_out:
+        noun = "document" if left_out == 1 else "documents"
+        typer.echo(f"Left out: {left_out:,} {noun} (--limit {limit})", err=True)
+    typer.echo(printable(f"Wrote {output}: {len(docs):,} document{'s' * (len(docs) != 1)}"))
+
+
+def find_file(source: str) -> Optional[Path]:
+    """Tell a file from a text.
+
+    source (str): What was given.
+    RETURNS (Optional[Path]): The file or folder, or None for a text.
+    RAISES (CorpusError): If it looks like a path, but nothing is there; on a folder without
+        .spacy files; and on corpora, which have to be converted first.
+    """
+    if source != STANDARD_INPUT and os.path.exists(source):
+        path = Path(source)
+        if path.is_dir() and not is_docs(path):
+            raise CorpusError(f"{path}: a folder without .spacy files. Name a file.")
+        if path.name.lower().removesuffix(".gz").endswith(_CORPORA):
+            raise CorpusError(
+                f"{path}: an annotated corpus, not plain text. Convert it first: spanmed convert "
+                f"{path} {file_stem(path)}.spacy"
+            )
+        return path
+    looks_like_path = source.lower().endswith((".txt", ".txt.gz", ".spacy")) or "/" in source
+    if looks_like_path and not any(character.isspace() for character in source):
+        raise CorpusError(
+            f"{source}: no such file. Check the path. If it is a text, give it on standard input, "
+            "with - in its place."
+        )
+    return None
+
+
+def read_text(path: Path) -> str:
+    """Read a text file as one document.
+
+    path (Path): UTF-8, plain or gzipped. A byte order mark at its start is removed.
+    RETURNS (str): The text.
+    RAISES (CorpusError): If it isn't UTF-8.
+    """
+    with open_bytes(path) as file:
+        data = file.read()
+    return _decode(data, str(path))
+
+
+def _decode(data: bytes, place: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{place}: byte {data[error.start]:#04x}, number {error.start + 1}, is not UTF-8. Is "
+            "it a text? If so, convert it to UTF-8, for example with iconv."
+        ) from None
+
+
+def _take_text(source: str) -> str:
+    if source == STANDARD_INPUT:
+        return _decode(sys.stdin.buffer.read(), "Standard input")
+    return _decode(os.fsencode(source), "The text")  # the command line's bytes, as they were
+
+
+def _read_docs(path: Path, model: Optional[str], limit: int, gpu_id: int) -> Found:
+    if model is not None:
+        return _predict(iter_texts(path, Problems()), model, limit, gpu_id)
+    docs = read_docs(path)
+    return list(islice(docs, limit)), _count(docs)
+
+
+def _predict(texts: Iterator[SourceDocument], model: str, limit: int, gpu_id: int) -> Found:
+    """Run a pipeline over the first texts. Those that are too long for it count as left out."""
+    problems, docs = Problems(SKIP), []
+    first = list(islice(texts, limit))
+    nlp = _load(model, gpu_id) if any(item.text.strip() for item in first) else spacy.blank("en")
+    with document_progress("Looking for entities and relations") as show:
+        for doc, _ in predict(nlp, iter(first), problems):
+            docs.append(doc)
+            show(len(docs))
+    if problems.counts and not docs:
+        raise CorpusError(next(iter(problems.examples.values()))[0])
+    print_left_out(problems)
+    return docs, _count(texts)
+
+
+def _count(rest: Iterator[object]) -> int:
+    if next(rest, None) is None:
+        return 0
+    with document_progress("Counting the rest") as show:
+        number = 1
+        for number, _ in enumerate(rest, start=2):
+            show(number)
+    return number
+
+
+def _load(model: str, gpu_id: int) -> Language:
+    try:
+        setup_gpu(gpu_id, silent=True)
+        with Console(stderr=True).status("Loading the pipeline"):
+            return load_pipeline(model)
+    except ValueError as error:
+        raise CorpusError(
+            f"{error} To get {DEFAULT_MODEL}, run `make model`, or install its wheel with pip; or "
+            "name another pipeline, or its directory, with --model."
+        ) from None
