@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 ROWS = 1024  # targets whose logits are in memory at a time
-CACHED_ROWS = 32  # float32 rows that go through the softmax at a time: some MB
+CACHED_ROWS = 32  # float32 rows that go through the softmax at a time on a CPU: some MB
 
 
 class TargetLosses(NamedTuple):
@@ -97,10 +97,9 @@ def _to_gradients(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Replace logits by the gradient of the weighted losses; RETURNS losses and hits."""
     losses, hits = [], []
-    cached = torch.empty((CACHED_ROWS, logits.shape[1]), device=logits.device)
-    for rows, label, weight in zip(
-        logits.split(CACHED_ROWS), labels.split(CACHED_ROWS), weights.split(CACHED_ROWS)
-    ):
+    count = CACHED_ROWS if logits.device.type == "cpu" else ROWS
+    cached = torch.empty((min(count, len(logits)), logits.shape[1]), device=logits.device)
+    for rows, label, weight in zip(logits.split(count), labels.split(count), weights.split(count)):
         probabilities = cached[: len(rows)].copy_(rows)
         label = label[:, None]
         right = probabilities.gather(1, label)
