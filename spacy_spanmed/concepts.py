@@ -23,6 +23,7 @@ ID_SEPARATOR = ","
 _KEEP = "".join(chr(i) for i in range(33, 127) if chr(i) not in ",%")
 TEXT_PREFIX = "text:"
 NO_ID = "NIL"  # what spaCy's entity linker writes where it finds nothing
+_NO_ID_QUOTED = "".join(f"%{ord(letter):02X}" for letter in NO_ID)
 
 
 class Concept(NamedTuple):
@@ -63,8 +64,10 @@ class ConceptRelation(NamedTuple):
 
 def join_ids(ids: Iterable[str]) -> str:
     """RETURNS (str): Identifiers as one `kb_id_`: joined by ",", with "," and "%" inside them,
-    spaces and what isn't ASCII percent-encoded."""
-    return ID_SEPARATOR.join(quote(item, safe=_KEEP) for item in ids)
+    spaces and what isn't ASCII percent-encoded; an identifier "NIL" is too, since spaCy's linker
+    means none by it."""
+    encoded = (quote(item, safe=_KEEP) for item in ids)
+    return ID_SEPARATOR.join(_NO_ID_QUOTED if item == NO_ID else item for item in encoded)
 
 
 def split_ids(kb_id: str) -> List[str]:

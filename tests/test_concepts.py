@@ -2,7 +2,7 @@
 
 import pytest
 import spacy
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from spacy.tokens import DocBin, Span
 
@@ -36,6 +36,7 @@ MENTIONS = [DEFECT, ITD, GOITRES, ITD2, GOITRE]
 
 
 @given(st.lists(st.text(min_size=1)))
+@example(["NIL", "D1"])
 def test_ids_survive_joining(ids):
     joined = join_ids(ids)
     assert split_ids(joined) == ids

@@ -25,7 +25,7 @@ def make_scores(texts, probabilities, labels=2, max_width=3):
     keys = list(zip(scores.docs.tolist(), scores.starts.tolist(), scores.widths.tolist()))
     for key, values in probabilities.items():
         probs[keys.index(key)] = [1 - sum(values), *values]
-    scores.logits = numpy.log(probs)
+    scores.logits = numpy.log(probs + 1e-12)
     return docs, scores, keys
 
 
