@@ -52,6 +52,11 @@ def test_variables_of_the_readme_exist():
     assert set(re.findall(r"--vars\.(\w+)", README)) <= set(PROJECT["vars"])
 
 
+def test_project_commands_of_the_readme_name_the_folder_before_options():
+    """spaCy takes the first argument behind the workflow for the folder, an option too."""
+    assert not re.findall(r"spacy project run [\w-]+ --.*", README)
+
+
 def test_no_list_item_of_the_project_ends_with_a_variable():
     """weasel would join it with the next item."""
     for command in PROJECT["commands"]:
