@@ -1,7 +1,8 @@
-"""Attention for CPUs: the fused kernel of PyTorch is written for float32, and slow backwards.
+"""Attention for training on CPUs, with a backward pass of its own.
 
 Small matrix products, which oneDNN computes in bfloat16 where the hardware can, one document at a
-time, so that its scores stay in the processor's cache.
+time, so that its scores stay in the processor's cache. They are kept for the backward pass, where
+PyTorch's fused kernel would compute them again.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def attend(
 
     query (Tensor): (rows, heads, queries, width of a head).
     key, value (Tensor): (rows, heads, keys, width of a head).
-    bias (Tensor): (rows, keys), added to the scores, such as minus infinity for padding. It gets
+    bias (Tensor): (rows, 1, keys), added to the scores, such as minus infinity for padding. It gets
         no gradient.
     RETURNS (Tensor): (rows, queries, heads x width of a head).
     """

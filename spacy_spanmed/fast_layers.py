@@ -128,7 +128,7 @@ def _attend(
 ) -> torch.Tensor:
     """mask (Tensor): (rows, 1, queries or 1, keys), added to the scores; the same for each query.
     RETURNS (Tensor): (rows, queries, width)."""
-    learning = torch.is_grad_enabled() and query.requires_grad  # without, PyTorch's is faster
+    learning = torch.is_grad_enabled() and query.requires_grad
     if query.device.type == "cpu" and learning and not dropout:
         return attend(query, key, value, None if mask is None else mask[:, 0, :1])
     if mask is not None:

@@ -171,7 +171,8 @@ class PretrainingModel(nn.Module):
         if self.sbo is not None:
             vectors.append(self.sbo(*boundaries, offsets))
         # The mean over targets, of each objective
-        weights = torch.full((len(labels),), 1.0 / max(len(labels), 1), device=labels.device)
+        count = max(len(labels), 1)
+        weights = torch.full((len(labels),), 1.0 / count, device=labels.device)
         parts = [weights, weights * self.sbo_weight][: len(vectors)]
         total, losses, hits = tied_cross_entropy(
             torch.cat(vectors),
@@ -180,10 +181,10 @@ class PretrainingModel(nn.Module):
             labels.repeat(len(vectors)),
             torch.cat(parts),
         )
-        means = [part.sum() * weights[:1].sum() for part in losses.view(len(vectors), -1)]
+        means = [part.sum() / count for part in losses.view(len(vectors), len(labels))]
         output = {"loss": total, "mlm_loss": means[0]}
         if not self.training:
-            output["mlm_accuracy"] = (hits[: len(labels)] * weights).sum()
+            output["mlm_accuracy"] = hits[: len(labels)].sum() / count
         if self.sbo is not None:
             output["sbo_loss"] = means[1]
         return output

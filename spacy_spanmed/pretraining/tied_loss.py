@@ -61,23 +61,26 @@ class _TiedCrossEntropy(torch.autograd.Function):
         labels: torch.Tensor,
         weights: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
-        learning = any(ctx.needs_input_grad[:3])
+        wanted = ctx.needs_input_grad[:3]
         matrix, offset = decoder.to(vectors.dtype), bias.to(vectors.dtype)
         losses = torch.empty(len(labels), device=vectors.device)
         hits = torch.empty(len(labels), dtype=torch.bool, device=vectors.device)
         ones = torch.ones(len(labels), dtype=vectors.dtype, device=vectors.device)
-        d_vectors = torch.empty_like(vectors)
-        d_decoder, d_bias = None, torch.zeros_like(bias)
+        d_vectors = torch.empty_like(vectors) if wanted[0] else None
+        d_decoder = None
+        d_bias = torch.zeros_like(bias) if wanted[2] else None
         for start in range(0, len(labels), ROWS):
             part = slice(start, start + ROWS)
             logits = torch.addmm(offset, vectors[part], matrix.t())
             losses[part], hits[part] = _to_gradients(logits, labels[part], weights[part])
-            if learning:
+            if wanted[0]:
                 torch.mm(logits, matrix, out=d_vectors[part])
+            if wanted[1]:  # not where the encoder is frozen
                 d_part = logits.t() @ vectors[part]
                 d_decoder = d_part.to(decoder.dtype) if d_decoder is None else d_decoder + d_part
+            if wanted[2]:
                 d_bias += logits.t() @ ones[part]
-        if learning and d_decoder is None:
+        if wanted[1] and d_decoder is None:
             d_decoder = torch.zeros_like(decoder)
         ctx.grads = (d_vectors, d_decoder, d_bias)
         ctx.mark_non_differentiable(losses, hits)
@@ -87,7 +90,7 @@ class _TiedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor, *unused: Any) -> tuple[Any, ...]:
         grads, ctx.grads = ctx.grads, None  # once only, hence in place
         if gradient != 1:
-            for part in grads:
+            for part in filter(lambda grad: grad is not None, grads):
                 part *= gradient
         return (*grads, None, None)
 

@@ -15,6 +15,12 @@ def test_default_config_is_valid_and_lists_every_setting():
         assert set(source[section]) == set(getattr(settings, section).__fields__)
 
 
+def test_domain_config_is_valid():
+    settings, _ = load_settings(DEFAULT.with_name("domain.cfg"))
+    assert settings.data.held_out and not settings.paths.dev
+    assert settings.data.exclude  # what the encoder is measured on
+
+
 @pytest.mark.parametrize(
     "name, masker",
     [
