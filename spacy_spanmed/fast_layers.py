@@ -36,6 +36,7 @@ def find_rows(
         read[index] = True
     read = read.view(batch, length)
     most = max(int(read.sum(dim=1).max()), 1)
+    most = min(-(-most // 16) * 16, length)  # few shapes: see `collate`
     rows = torch.argsort(read.int(), dim=1, descending=True, stable=True)[:, :most]
     first = torch.arange(batch, device=device)[:, None] * most
     return rows, (read.cumsum(dim=1) - 1 + first).flatten()

@@ -164,6 +164,10 @@ class PretrainingModel(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
             read = (positions,) if self.sbo is None else (positions, left, right)
             hidden, read = self._encode(input_ids, attention_mask, read)
+        # Filled up with targets that weigh nothing, so that there are few shapes: see `collate`.
+        count = len(labels)
+        fill = (0, -count % 64)
+        labels, offsets, *read = (F.pad(part, fill) for part in (labels, offsets, *read))
         # F.embedding instead of an index: many targets share a boundary, and only its gradient
         # is summed in the same order whatever the threads do.
         targets, *boundaries = (F.embedding(index, hidden) for index in read)
@@ -171,8 +175,8 @@ class PretrainingModel(nn.Module):
         if self.sbo is not None:
             vectors.append(self.sbo(*boundaries, offsets))
         # The mean over targets, of each objective
-        count = max(len(labels), 1)
-        weights = torch.full((len(labels),), 1.0 / count, device=labels.device)
+        weights = torch.zeros(len(labels), device=labels.device)
+        weights[:count] = 1.0 / max(count, 1)
         parts = [weights, weights * self.sbo_weight][: len(vectors)]
         total, losses, hits = tied_cross_entropy(
             torch.cat(vectors),
@@ -181,10 +185,10 @@ class PretrainingModel(nn.Module):
             labels.repeat(len(vectors)),
             torch.cat(parts),
         )
-        means = [part.sum() / count for part in losses.view(len(vectors), len(labels))]
+        means = (losses.view(len(vectors), len(labels)) * weights).sum(dim=1)
         output = {"loss": total, "mlm_loss": means[0]}
         if not self.training:
-            output["mlm_accuracy"] = hits[: len(labels)].sum() / count
+            output["mlm_accuracy"] = (hits[: len(labels)] * weights).sum()
         if self.sbo is not None:
             output["sbo_loss"] = means[1]
         return output

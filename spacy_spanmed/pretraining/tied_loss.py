@@ -77,7 +77,9 @@ class _TiedCrossEntropy(torch.autograd.Function):
                 torch.mm(logits, matrix, out=d_vectors[part])
             if wanted[1]:  # not where the encoder is frozen
                 d_part = logits.t() @ vectors[part]
-                d_decoder = d_part.to(decoder.dtype) if d_decoder is None else d_decoder + d_part
+                d_decoder = (
+                    d_part.to(decoder.dtype) if d_decoder is None else d_decoder.add_(d_part)
+                )
             if wanted[2]:
                 d_bias += logits.t() @ ones[part]
         if wanted[1] and d_decoder is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ class PretrainingTrainer(Trainer):
             model=model,
             args=args,
             train_dataset=train_dataset,
-            data_collator=collate,
+            data_collator=partial(collate, multiple=16, limit=settings.training.block_length),
             callbacks=[LogBeforeSaving(), *callbacks],
         )
         self.remove_callback(PrinterCallback)
