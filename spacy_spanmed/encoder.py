@@ -13,6 +13,7 @@ from typing import Any, Callable, ContextManager, Dict, Optional
 
 import srsly
 import torch
+import torch.nn.functional as F
 from spacy_transformers import TransformerModel
 from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from spacy_transformers.layers.hf_shim import HFShim
@@ -22,11 +23,16 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from .encoders import resolve_encoder
 from .fast_layers import FastLayers
+from .memory import keep_freed_memory
 from .torch_layer import AdamWMixin, dump_state
 
 # Word pieces, padding included, that go through the encoder at once while predicting. More is
 # not faster on two cores; on a GPU it is small enough for any card.
 PREDICT_PIECES = 8192
+
+# Rows are padded to a multiple of so many pieces: oneDNN writes a program for each shape that it
+# meets, which takes longer than a few pieces of padding.
+MULTIPLE = 16
 
 
 def supports_bf16(device: torch.device) -> bool:
@@ -50,12 +56,18 @@ class EncoderShim(AdamWMixin, HFShim):
 
     def run_encoder(self, **inputs: torch.Tensor) -> torch.Tensor:
         """RETURNS (Tensor): The last hidden state, (rows, longest row, width), float32."""
+        longest = inputs["input_ids"].shape[1]
+        room = self._hfmodel.tokenizer.model_max_length - longest
+        fill = min(-longest % MULTIPLE, max(room, 0))
+        if fill:
+            padding = {"input_ids": self._model.config.pad_token_id or 0}
+            inputs = {k: F.pad(v, (0, fill), value=padding.get(k, 0)) for k, v in inputs.items()}
         if self._prepared is not self._model:  # loading a pipeline makes a new one
             if FastLayers.supports(self._model):
                 FastLayers(self._model)
             self._prepared = self._model
         with self.autocast():
-            return self._model(**inputs).last_hidden_state.float()
+            return self._model(**inputs).last_hidden_state[:, :longest].float()
 
     def autocast(self) -> ContextManager:
         device = self.device
@@ -86,6 +98,7 @@ class EncoderShim(AdamWMixin, HFShim):
         return BaseModelOutput(last_hidden_state=output)
 
     def begin_update(self, inputs: ArgsKwargs):
+        keep_freed_memory()
         self._model.train()
         if self.freeze_embeddings:  # each time: loading a pipeline makes new parameters
             self._model.get_input_embeddings().weight.requires_grad_(False)

@@ -26,9 +26,9 @@ def find_rows(
 
     batch, length (int): Shape of the blocks.
     indices (tuple[Tensor, ...]): Rows of the flattened blocks that are read, repeated or not.
-    RETURNS (tuple[Tensor, Tensor]): (batch, most tokens read in a block), the places read in each
-        block, in order, filled up with others; and (batch x length,), where in these, flattened, a
-        token that is read lies.
+    RETURNS (tuple[Tensor, Tensor]): (batch, most tokens read in a block, rounded up to a multiple
+        of 16), the places read in each block, in order, filled up with others; and
+        (batch x length,), where in these, flattened, a token that is read lies.
     """
     device = indices[0].device
     read = torch.zeros(batch * length, dtype=torch.bool, device=device)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 
 # Of malloc.h
 M_TRIM_THRESHOLD = -1
 M_MMAP_MAX = -4
 
 
+@cache
 def keep_freed_memory() -> bool:
     """Have the C library keep freed memory, for all of the process and until it ends.
 

@@ -25,10 +25,14 @@ SIZES = {
 
 
 def test_find_rows():
-    rows, place = find_rows(2, 4, (torch.tensor([2, 0, 2]), torch.tensor([5])))
-    assert rows[0].tolist() == [0, 2]
+    rows, place = find_rows(2, 40, (torch.tensor([2, 0, 2]), torch.tensor([41])))
+    assert rows.shape == (2, 16)
+    assert rows[0, :2].tolist() == [0, 2]
     assert rows[1, 0] == 1
-    assert place[[0, 2, 5]].tolist() == [0, 1, 2]
+    assert place[[0, 2, 41]].tolist() == [0, 1, 16]
+    rows, place = find_rows(1, 3, (torch.tensor([2]),))  # no more than there are
+    assert rows.shape == (1, 3)
+    assert rows[0, place[2]] == 2
 
 
 @pytest.mark.parametrize("config", [BertConfig, RobertaConfig, ElectraConfig])
@@ -48,7 +52,7 @@ def test_rows_that_are_read_are_the_same(config, padded):
 
     last = FastLayers(encoder)
     part = last.run(rows, **inputs)
-    assert part.shape == (4, 3, 32)
+    assert part.shape == (4, 16, 32)
     torch.testing.assert_close(part.flatten(0, 1)[place[read]], whole[read])
     assert set(encoder.state_dict()) == names
     # Without rows, as others call the encoder, all of it is computed.

@@ -4,6 +4,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+import srsly
 import typer
 from typing_extensions import Annotated
 
@@ -211,6 +212,49 @@ def train(
             f"{result['stock']['step']:,}): {result['ratio']:.2f} x; without start-up "
             f"{result['loop_ratio']:.2f} x"
         )
+
+
+@app.command()
+def ablation(
+    plan: Annotated[Path, typer.Argument(help="Plan, such as configs/encoders.yml.")],
+    variant: Annotated[
+        Optional[List[str]], typer.Option(help="Run only this one; may be repeated. Default: all.")
+    ] = None,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    json: Annotated[
+        Path, typer.Option(help="Results. Runs that are in it already are not run again.")
+    ] = Path("ablation.json"),
+) -> None:
+    """Train variants of a config over several seeds, and compare their scores on dev.
+
+    Give the same command again to go on after an interruption.
+
+    Examples:
+
+    spanmed bench ablation configs/encoders.yml --json metrics/encoders.json
+
+    spanmed bench ablation configs/encoders.yml --variant domain --json metrics/encoders.json
+    """
+    from ..benchmarks.ablation import read_plan, run_plan, summarise
+    from ..files import write_json
+    from ..pretraining.record import git_commit
+
+    with errors_in_one_line(json):
+        try:
+            work = read_plan(plan)
+            old = srsly.read_json(json)["runs"] if json.exists() else []
+            commit = git_commit()
+
+            def save(records: List[Dict[str, Any]]) -> None:
+                records[-1]["commit"] = commit
+                write_json(json, {"plan": str(plan), "runs": records})
+
+            records = run_plan(
+                work, old, variants=variant or (), gpu_id=gpu_id, save=save, show=typer.echo
+            )
+        except ValueError as error:
+            fail(str(error))
+    typer.echo(summarise(records, work.scores))
 
 
 def _parse_target(target: str) -> float:

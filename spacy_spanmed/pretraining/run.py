@@ -13,7 +13,6 @@ from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
 from spacy_spanmed.files import write_json
-from spacy_spanmed.memory import keep_freed_memory
 from spacy_spanmed.pretraining import checkpoints, record
 from spacy_spanmed.pretraining.arguments import (
     check_arguments,
@@ -79,7 +78,6 @@ def pretrain(
         the encoder.
     RAISES (ValueError): Texts, encoder and settings do not allow the run; the message says why.
     """
-    keep_freed_memory()
     with lost_worker_explained():
         return _pretrain(settings, source, restart, console or Console())
 

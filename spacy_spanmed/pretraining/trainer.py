@@ -21,6 +21,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from spacy_spanmed.memory import keep_freed_memory
 from spacy_spanmed.pretraining import checkpoints
 from spacy_spanmed.pretraining.config import PretrainSettings
 from spacy_spanmed.pretraining.data import collate
@@ -80,6 +81,7 @@ class PretrainingTrainer(Trainer):
         else:
             self._window = (time.perf_counter(), 0)
         self._started = time.perf_counter()
+        keep_freed_memory()
         if self.settings.training.compile:
             self.model.encoder.compile()
         # Dropout that does not depend on what was drawn before, and differs between workers. A

@@ -43,6 +43,21 @@ def make_model(kind, tiny_encoder):
     ).eval()
 
 
+@pytest.mark.parametrize(
+    "multiple, limit, expected", [(1, None, 21), (16, None, 32), (16, 30, 30), (16, 20, 21)]
+)
+def test_length_of_a_batch(multiple, limit, expected, blocks, tokenizer):
+    row = next(iter(make_samples(blocks, tokenizer)))
+    row = row._replace(input_ids=np.arange(21))
+    batch = collate([row, row], multiple=multiple, limit=limit)
+    assert batch["input_ids"].shape == (2, expected)
+    assert batch["positions"].tolist() == [*row.positions, *(row.positions + expected)]
+    if expected == 21:
+        assert "attention_mask" not in batch
+    else:
+        assert batch["attention_mask"].sum(dim=1).tolist() == [21, 21]
+
+
 @pytest.mark.parametrize("kind", [BertModel, RobertaModel])
 def test_padding_changes_no_loss(kind, tiny_encoder, blocks, tokenizer):
     samples = make_samples(blocks, tokenizer)

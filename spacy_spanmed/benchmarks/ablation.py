@@ -1,0 +1,166 @@
+"""Variants of a config, trained over several seeds and compared on dev.
+
+Each run is a `spacy train` of its own and its scores are those of the last evaluation. They are
+written down after each run, so that an interrupted comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import srsly
+
+Record = dict[str, Any]
+SECTIONS = {"config", "seeds", "scores", "settings", "corpora", "variants"}
+
+
+class Run(NamedTuple):
+    """One training.
+
+    corpus, variant (str): Their names in the plan.
+    seed (int): Of the training.
+    settings (dict): Overrides of the config, by dotted names, the seed not among them.
+    """
+
+    corpus: str
+    variant: str
+    seed: int
+    settings: dict[str, Any]
+
+
+class Plan(NamedTuple):
+    """What is to be compared.
+
+    config (Path): Of `spacy train`.
+    scores (list[str]): Those that are shown, by spaCy's names, such as "ents_f".
+    runs (list[Run]): One after the other.
+    """
+
+    config: Path
+    scores: list[str]
+    runs: list[Run]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan, a YAML file such as `configs/encoders.yml`.
+
+    `config` is the config's path, relative to the working directory, `seeds` a list of numbers,
+    `scores` a list of names. `settings` are overrides for all runs, and each of `corpora` and
+    `variants` has a name and overrides of its own; a variant's win over a corpus's.
+
+    RAISES (ValueError): The file is missing, or no such plan; the message says what to change.
+    """
+    if not path.is_file():
+        raise ValueError(f"The plan '{path}' does not exist: check the path.")
+    try:
+        plan = srsly.read_yaml(path)
+    except Exception as error:  # of its own for each kind of mistake
+        raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(plan, dict) or set(plan) != SECTIONS:
+        raise ValueError(f"'{path}' must have {', '.join(sorted(SECTIONS))}, and nothing else.")
+    for name in ("corpora", "variants"):
+        if not isinstance(plan[name], dict) or not plan[name]:
+            raise ValueError(f"'{path}': {name} must be names with their settings.")
+    for name in ("seeds", "scores"):
+        if not isinstance(plan[name], list) or not plan[name]:
+            raise ValueError(f"'{path}': {name} must be a list.")
+    config = Path(plan["config"])
+    if not config.is_file():
+        raise ValueError(f"'{path}' names the config '{config}', which does not exist.")
+    runs = [
+        Run(corpus, variant, seed, {**(plan["settings"] or {}), **(own or {}), **(more or {})})
+        for seed in plan["seeds"]  # first each variant once
+        for corpus, own in plan["corpora"].items()
+        for variant, more in plan["variants"].items()
+    ]
+    return Plan(config, plan["scores"], runs)
+
+
+def run_plan(
+    plan: Plan,
+    records: list[Record],
+    *,
+    variants: Iterable[str] = (),
+    gpu_id: int = -1,
+    save: Callable[[list[Record]], None],
+    show: Callable[[str], None] = print,
+) -> list[Record]:
+    """Train what has not been trained yet.
+
+    records (list[Record]): Of earlier runs. One with the same names, seed, settings and config is
+        not run again; what lies at the paths of its settings is not looked at.
+    variants (Iterable[str]): Run only these. Default: all.
+    gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
+    save (Callable): Called with all records after each run.
+    show (Callable[[str], None]): Told what is done. Defaults to print.
+    RETURNS (list[Record]): Earlier and new ones: the `Run`, "config_sha256", "scores", "seconds".
+    RAISES (ValueError): A variant that is not in the plan, or a training that fails.
+    """
+    unknown = set(variants) - {run.variant for run in plan.runs}
+    if unknown:
+        raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
+    sha = hashlib.sha256(plan.config.read_bytes()).hexdigest()
+    keys = (*Run._fields, "config_sha256")
+    records = list(records)
+    for number, run in enumerate(plan.runs, start=1):
+        record: Record = {**run._asdict(), "config_sha256": sha}
+        if variants and run.variant not in variants:
+            continue
+        place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
+        if any(all(old.get(key) == record[key] for key in keys) for old in records):
+            show(f"{place}: there is a result already")
+            continue
+        show(place)
+        started = time.perf_counter()
+        record["scores"] = _train(plan.config, run, gpu_id)
+        record["seconds"] = round(time.perf_counter() - started, 1)
+        show(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
+        records.append(record)
+        save(records)
+    return records
+
+
+def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
+    overrides = {**run.settings, "system.seed": run.seed}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "spacy", "train", str(config), "--output", folder]
+        command += ["--gpu-id", str(gpu_id)]
+        for name, value in overrides.items():
+            command += [f"--{name}", value if isinstance(value, str) else srsly.json_dumps(value)]
+        if subprocess.run(command).returncode:
+            raise ValueError(
+                f"{run.corpus}, {run.variant}, seed {run.seed}: spacy train failed, see above. "
+                "Give the same command again to go on with this run."
+            )
+        scores = srsly.read_json(Path(folder) / "model-last" / "meta.json")["performance"]
+        return {name: score for name, score in scores.items() if isinstance(score, (int, float))}
+
+
+def summarise(records: Iterable[Record], scores: Sequence[str]) -> str:
+    """RETURNS (str): A table in Markdown: of each corpus and variant, mean and standard deviation
+    of each score over the seeds, in per cent."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record["corpus"]):
+        groups.setdefault((record["corpus"], record["variant"]), []).append(record)
+    lines = [f"| corpus | variant | {' | '.join(scores)} | seeds |"]
+    lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    for (corpus, variant), found in groups.items():
+        cells = [_mean([record["scores"].get(name) for record in found]) for name in scores]
+        lines.append(f"| {corpus} | {variant} | {' | '.join(cells)} | {len(found)} |")
+    return "\n".join(lines)
+
+
+def _mean(values: list[float | None]) -> str:
+    known = [100 * value for value in values if value is not None]
+    if not known:
+        return "-"
+    deviation = f" ± {statistics.stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.1f}{deviation}"

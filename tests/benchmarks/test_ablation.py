@@ -1,0 +1,132 @@
+import json
+from pathlib import Path
+
+import pytest
+import srsly
+from typer.testing import CliRunner
+
+from spacy_spanmed.benchmarks import ablation
+from spacy_spanmed.benchmarks.ablation import read_plan, run_plan, summarise
+from spacy_spanmed.cli import app
+
+PLAN = {
+    "seeds": [0, 1],
+    "scores": ["ents_f", "rel_micro_f"],
+    "settings": {"training.max_steps": 5, "training.dropout": 0.1},
+    "corpora": {"one": {"paths.train": "one.spacy"}, "two": {"training.max_steps": 7}},
+    "variants": {"plain": None, "wide": {"training.max_steps": 9}},
+}
+
+
+@pytest.fixture
+def plan(tmp_path):
+    config = tmp_path / "config.cfg"
+    config.write_text("[paths]\n")
+    path = tmp_path / "plan.yml"
+    srsly.write_yaml(path, {**PLAN, "config": str(config)})
+    return path
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Scores in place of trainings. RETURNS (list): The runs that were asked for."""
+    runs = []
+
+    def train(config, run, gpu_id):
+        runs.append(run)
+        better = 0.1 if run.variant == "wide" else 0.0
+        return {"ents_f": 0.5 + better + run.seed / 100, "rel_micro_f": None}
+
+    monkeypatch.setattr(ablation, "_train", train)
+    return runs
+
+
+def test_settings_of_a_variant_win(plan):
+    runs = read_plan(plan).runs
+    assert len(runs) == 8
+    assert [run.seed for run in runs[:4]] == [0] * 4  # each variant once before the next seed
+    steps = {(run.corpus, run.variant): run.settings["training.max_steps"] for run in runs}
+    assert steps == {
+        ("one", "plain"): 5, ("one", "wide"): 9, ("two", "plain"): 7, ("two", "wide"): 9,
+    }  # fmt: skip
+    assert all(run.settings["training.dropout"] == 0.1 for run in runs)
+
+
+def test_plan_of_the_project(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    assert {run.variant for run in read_plan(Path("configs/encoders.yml")).runs} == {
+        "plain", "domain",
+    }  # fmt: skip
+
+
+def test_what_has_a_result_is_not_run_again(plan, trained):
+    saved = []
+    work = read_plan(plan)
+    records = run_plan(work, [], variants=["wide"], save=lambda found: saved.append(list(found)))
+    assert [len(found) for found in saved] == [1, 2, 3, 4]
+    assert {run.variant for run in trained} == {"wide"}
+    records = run_plan(work, records, save=lambda found: None)
+    assert len(trained) == len(records) == 8
+    assert run_plan(work, records, save=lambda found: None) == records
+    assert len(trained) == 8
+    work.config.write_text("[paths]\ntrain = null\n")  # another config is another comparison
+    run_plan(work, records, save=lambda found: None)
+    assert len(trained) == 16
+
+
+def test_table():
+    records = [
+        {"corpus": "one", "variant": "plain", "seed": seed, "scores": {"ents_f": f}}
+        for seed, f in enumerate((0.8, 0.82, 0.84))
+    ]
+    table = summarise([*records, {**records[0], "variant": "wide"}], ["ents_f", "rel_f"])
+    assert table.split("\n")[2:] == [
+        "| one | plain | 82.0 ± 2.0 | - | 3 |",
+        "| one | wide | 80.0 | - | 1 |",
+    ]
+
+
+def test_command_goes_on(plan, trained, tmp_path):
+    output = tmp_path / "out.json"
+    command = ["bench", "ablation", str(plan), "--json", str(output)]
+    result = CliRunner().invoke(app, [*command, "--variant", "plain"])
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(output.read_text())["runs"]) == 4
+    result = CliRunner().invoke(app, command)
+    assert "there is a result already" in result.output
+    assert "| two | wide | 60.5 ± 0.7 | - | 2 |" in result.output
+    assert all("commit" in run for run in json.loads(output.read_text())["runs"])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"variants": {}}, "variants must be names"),
+        ({"seeds": 3}, "seeds must be a list"),
+        ({"config": "missing.cfg"}, "'missing.cfg', which does not exist"),
+        ({"more": 1}, "and nothing else"),
+    ],
+)
+def test_plan_that_is_none(change, message, plan):
+    srsly.write_yaml(plan, {**srsly.read_yaml(plan), **change})
+    result = CliRunner().invoke(app, ["bench", "ablation", str(plan)])
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize("text", [None, "a: [", "- 1"])
+def test_file_that_is_no_plan(text, tmp_path):
+    path = tmp_path / "plan.yml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=r"plan\.yml"):
+        read_plan(path)
+
+
+def test_unknown_variant_and_failed_training(plan, tmp_path):
+    result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--variant", "tall"])
+    assert result.exit_code == 1 and "no variant tall" in result.stderr
+    output = tmp_path / "out.json"
+    result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--json", str(output)])
+    assert result.exit_code == 1 and "spacy train failed" in result.stderr
+    assert not output.exists()
