@@ -20,6 +20,7 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 from ..entities.model import get_width
 from ..torch_layer import ModuleShim, make_torch_layer, run_module
 from .candidates import CandidatePairs
+from .context import DocumentContext, make_blocks
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
@@ -32,27 +33,35 @@ class PairBatch(NamedTuple):
 
     spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
     labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
-    tail, in mentions. docs (Ints1d): Doc of each pair. context (Ints2d): (pairs, window), rows of
-    tokens to attend to, -1 for none.
+    tail, in mentions. context (Ints2d): (pairs, window), rows of tokens to attend to, -1 for none.
+    blocks (Ints2d): See `make_blocks`.
     """
 
     spans: Ints2d
     labels: Ints1d
     pairs: Ints2d
-    docs: Ints1d
     context: Ints2d
+    blocks: Ints2d
 
 
 class PairClassifier(torch.nn.Module):
     """Token vectors and pairs in, logits out: one column a relation label, then "negated".
 
     nI (int): Width of token vectors. nO (int): Relation labels. nL (int): Rows of the embedding
-    of entity labels. hidden (int): Width of mentions, context and the hidden layer.
+    of entity labels. hidden (int): Width of mentions, context and the hidden layer. layers (int):
+    Layers of attention over the document; 0 for none.
     """
 
-    def __init__(self, nI: int, nO: int, nL: int, hidden: int, dropout: float = 0.0):
+    def __init__(
+        self, nI: int, nO: int, nL: int, hidden: int, layers: int = 0, dropout: float = 0.0
+    ):
         super().__init__()
         self.hidden = hidden
+        self.document = None
+        if layers:
+            self.document = DocumentContext(nI, hidden, layers)
+            self.mark = torch.nn.Embedding(nL, hidden)
+            nI += hidden
         self.dropout = torch.nn.Dropout(dropout)
         self.mention = torch.nn.Linear(2 * nI, hidden)
         self.label = torch.nn.Embedding(nL, hidden)
@@ -73,19 +82,43 @@ class PairClassifier(torch.nn.Module):
         labels: torch.Tensor,
         pairs: torch.Tensor,
         context: torch.Tensor,
+        blocks: torch.Tensor,
     ) -> torch.Tensor:
         X = self.dropout(X)
+        if self.document is not None:
+            marks = self.mark_tokens(len(X), spans, labels)
+            X = torch.cat([X, self.document(X, marks, blocks)], dim=1)
         ends = torch.cat([X[spans[:, 0]], X[spans[:, 1]]], dim=1)
         mentions = torch.nn.functional.gelu(self.mention(ends)) + self.label(labels)
-        heads, tails = mentions[pairs[:, 0]], mentions[pairs[:, 1]]
-        nearby = self.attend(X, torch.cat([heads, tails], dim=1), context)
-        distance = self.distance(self.bucket(spans, pairs))
-        pair = torch.cat([heads, tails, heads * tails, nearby, distance], dim=1)
-        return self.output(self.dropout(torch.nn.functional.gelu(self.combine(pair))))
-
-    def attend(self, X: torch.Tensor, pair: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
-        """RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
         keys, values = self.key_value(X).chunk(2, dim=1)
+        step = len(pairs) if self.training else PREDICT_PAIRS
+        scores = []
+        for some, around in zip(pairs.split(step), context.split(step)):
+            heads, tails = mentions[some[:, 0]], mentions[some[:, 1]]
+            nearby = self.attend(keys, values, torch.cat([heads, tails], dim=1), around)
+            distance = self.distance(self.bucket(spans, some))
+            pair = torch.cat([heads, tails, heads * tails, nearby, distance], dim=1)
+            pair = self.dropout(torch.nn.functional.gelu(self.combine(pair)))
+            scores.append(self.output(pair))
+        return torch.cat(scores)
+
+    def mark_tokens(self, count: int, spans: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """RETURNS (count, hidden): For each token the sum of its mentions' label embeddings."""
+        # What starts at a token less what ended before it, summed up from the beginning
+        steps = torch.zeros((count + 1, self.mark.num_embeddings), device=spans.device)
+        ones = torch.ones(len(spans), device=spans.device)
+        steps.index_put_((spans[:, 0], labels), ones, accumulate=True)
+        steps.index_put_((spans[:, 1] + 1, labels), -ones, accumulate=True)
+        return steps.cumsum(dim=0)[:count] @ self.mark.weight
+
+    def attend(
+        self,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        pair: torch.Tensor,
+        context: torch.Tensor,
+    ) -> torch.Tensor:
+        """RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
         rows = context.clamp(min=0)
         scores = torch.einsum("ph,pch->pc", self.query(pair), keys[rows]) / self.hidden**0.5
         weights = scores.masked_fill(context < 0, float("-inf")).softmax(dim=1)
@@ -104,6 +137,7 @@ def build_pair_scorer(
     hidden_size: int = 192,
     context_margin: int = 8,
     context_window: int = 64,
+    context_layers: int = 0,
     learn_rate_factor: float = 1.0,
     nO: Optional[int] = None,
 ) -> Model[Tuple[List[Doc], List[CandidatePairs]], Floats2d]:
@@ -113,13 +147,15 @@ def build_pair_scorer(
     hidden_size (int): Width of the hidden layers.
     context_margin (int): Tokens to look at on either side of a pair.
     context_window (int): Tokens to look at in all; of a wider pair, half from either end.
+    context_layers (int): Layers of attention over the whole document, with its entities marked
+        (see `DocumentContext`). Defaults to 0.
     learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
     nO (Optional[int]): Number of relation labels; set by the pipe.
     """
     model = make_torch_layer(
         "pair_scorer",
         PairClassifier,
-        {"hidden": hidden_size},
+        {"hidden": hidden_size, "layers": context_layers},
         forward,
         init,
         layers=[tok2vec],
@@ -153,16 +189,15 @@ def index_pairs(
         row 0. margin, window (int): See `build_pair_scorer`.
     """
     row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
-    spans, labels, pairs, docs, lefts, rights = [], [], [], [], [], []
+    spans, labels, pairs, lefts, rights = [], [], [], [], []
     offset = n_mentions = 0
-    for i, (length, candidate) in enumerate(zip(lengths, candidates)):
+    for length, candidate in zip(lengths, candidates):
         for m in candidate.mentions:
             spans.append((offset + m.start, offset + m.end - 1))
             labels.append(row_of.get(m.label, UNKNOWN_LABEL))
         for head, tail in candidate.pairs:
             one, other = candidate.mentions[head], candidate.mentions[tail]
             pairs.append((n_mentions + head, n_mentions + tail))
-            docs.append(i)
             lefts.append(max(min(one.start, other.start) - margin, 0) + offset)
             rights.append(min(max(one.end, other.end) + margin, length) + offset)
         n_mentions += len(candidate.mentions)
@@ -183,8 +218,8 @@ def index_pairs(
         as_ints(spans, -1, 2),
         as_ints(labels, -1),
         as_ints(pairs, -1, 2),
-        as_ints(docs, -1),
         context,
+        make_blocks(lengths),
     )
 
 
@@ -213,15 +248,7 @@ def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_tra
     def to_torch(array: numpy.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(shim.device)
 
-    spans, labels = to_torch(batch.spans), to_torch(batch.labels)
-    step = len(batch.pairs) if is_train else PREDICT_PAIRS
-    chunks = []
-    for start in range(0, len(batch.pairs), step):
-        pairs = to_torch(batch.pairs[start : start + step])
-        context = to_torch(batch.context[start : start + step])
-        logits, backprop_module = run_module(shim, flat, is_train, spans, labels, pairs, context)
-        chunks.append(logits)
-    logits = model.ops.xp.concatenate(chunks)
+    logits, backprop_module = run_module(shim, flat, is_train, *map(to_torch, batch))
 
     def backprop(d_logits: Floats2d) -> List[Doc]:
         dX = backprop_module(d_logits)
