@@ -1,19 +1,80 @@
-"""How far scores can be read as probabilities."""
+"""How far scores can be read as probabilities, and how they are made so.
+
+A network that has been trained for long is surer than it is right. A pipe's scores go through a
+curve of two parameters, fitted on held-out data: Platt scaling (Platt 1999, "Probabilistic Outputs
+for Support Vector Machines"). It keeps their order, so the same predictions are there at the
+threshold that it turns the old one into.
+"""
 
 from __future__ import annotations
 
-from typing import Optional, Sequence, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
+Judged = Tuple[float, bool]  # score of a prediction, and whether it is right
+FEWEST = 50  # predictions right, and as many wrong, below which there is nothing to fit
 
-def expected_calibration_error(
-    predictions: Sequence[Tuple[float, bool]], bins: int = 10
-) -> Optional[float]:
+
+class Calibration(NamedTuple):
+    """score = sigmoid(slope x logit(probability) + offset); the defaults change nothing.
+
+    slope (float): Above 0. offset (float).
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, probabilities: numpy.ndarray) -> numpy.ndarray:
+        """RETURNS (numpy.ndarray): Scores, in [0, 1]."""
+        if self == (1.0, 0.0):
+            return probabilities
+        return _sigmoid(self.slope * _logit(probabilities) + self.offset)
+
+    def invert(self, score: float) -> float:
+        """RETURNS (float): The probability that has this score."""
+        if self == (1.0, 0.0) or not 0.0 < score < 1.0:
+            return score
+        return float(_sigmoid((_logit(numpy.float64(score)) - self.offset) / self.slope))
+
+
+def fit_calibration(predictions: Sequence[Judged]) -> Optional[Calibration]:
+    """Find the curve with the lowest log loss, by Newton's method on Platt's smoothed targets.
+
+    predictions (Sequence[Judged]): Of held-out data, uncalibrated, down to a low threshold.
+    RETURNS (Optional[Calibration]): None with too few predictions (see FEWEST), or if higher
+        scores aren't more often right.
+    """
+    if not predictions:
+        return None
+    scores, hits = (numpy.array(part, dtype="float64") for part in zip(*predictions))
+    right, wrong = hits.sum(), (1 - hits).sum()
+    if min(right, wrong) < FEWEST:
+        return None
+    targets = numpy.where(hits > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
+    inputs = numpy.stack([_logit(scores), numpy.ones_like(scores)], axis=1)
+    weights = numpy.array([1.0, 0.0])
+    for _ in range(100):
+        probabilities = _sigmoid(inputs @ weights)
+        gradient = inputs.T @ (probabilities - targets)
+        curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs
+        step = numpy.linalg.solve(curvature + 1e-9 * numpy.eye(2), gradient)
+        loss = _log_loss(inputs @ weights, targets)
+        # Far from the minimum Newton's step may go too far.
+        while _log_loss(inputs @ (weights - step), targets) > loss and abs(step).max() > 1e-6:
+            step /= 2
+        weights = weights - step
+        if abs(step).max() <= 1e-6:
+            break
+    slope, offset = (round(float(weight), 4) for weight in weights)
+    return Calibration(slope, offset) if slope > 0 else None
+
+
+def expected_calibration_error(predictions: Sequence[Judged], bins: int = 10) -> Optional[float]:
     """Expected calibration error (Guo et al. 2017, arXiv 1706.04599): the mean distance between
     the score of the predictions of a bin and the share of them that is right, weighted by size.
 
-    predictions (Sequence[Tuple[float, bool]]): Score in [0, 1], and whether it is right.
+    predictions (Sequence[Judged]): Scores in [0, 1].
     bins (int): Of equal width. Defaults to 10.
     RETURNS (Optional[float]): In [0, 1]; None without predictions.
     """
@@ -23,3 +84,17 @@ def expected_calibration_error(
     numbers = numpy.minimum((scores * bins).astype("int64"), bins - 1)
     gaps = numpy.bincount(numbers, weights=scores - hits, minlength=bins)
     return float(numpy.abs(gaps).sum() / len(scores))
+
+
+def _logit(probabilities: numpy.ndarray) -> numpy.ndarray:
+    """Of probabilities kept off 0 and 1, which have none."""
+    kept = numpy.clip(probabilities.astype("float64"), 1e-9, 1 - 1e-9)
+    return numpy.log(kept) - numpy.log1p(-kept)
+
+
+def _sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
+    return 0.5 * (1 + numpy.tanh(0.5 * logits))
+
+
+def _log_loss(logits: numpy.ndarray, targets: numpy.ndarray) -> float:
+    return float((numpy.logaddexp(0, logits) - targets * logits).sum())

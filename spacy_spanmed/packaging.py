@@ -16,7 +16,7 @@ import spacy
 from spacy.language import Language
 
 from .torch_layer import round_to_half
-from .tuning import tune_thresholds
+from .tuning import tune_pipes
 
 # What the model card says about data that the project knows; others are named by their path.
 SOURCES = {
@@ -63,14 +63,14 @@ def finalize(
     sources: List[str],
     dev: Optional[Path] = None,
 ) -> Language:
-    """Round a pipeline's weights to half precision, tune its thresholds, write its model card.
+    """Round a pipeline's weights to half precision, calibrate and tune it, write its model card.
 
     What is published is then exactly what is evaluated: the rounded weights are stored in half
     precision and are computed with in float32.
 
     source (Path): Trained pipeline. output (Path): Where to write; replaced if it exists.
     name, version (str): For meta.json. sources (List[str]): Keys of SOURCES or free text.
-    dev (Optional[Path]): Development set to choose the thresholds on. None: they stay.
+    dev (Optional[Path]): Development set to choose calibration and thresholds on. None: they stay.
     RETURNS (Language): The pipeline as saved.
     """
     nlp = spacy.load(source)
@@ -80,7 +80,7 @@ def finalize(
                 for shim in node.shims:
                     if shim._model is not None:
                         round_to_half(shim._model)
-    thresholds = tune_thresholds(nlp, dev) if dev is not None else {}
+    thresholds = tune_pipes(nlp, dev) if dev is not None else {}
     nlp.meta.update(
         {
             "name": name,

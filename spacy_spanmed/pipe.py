@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
+
+from .calibration import Calibration
 
 LISTENER = Config().from_str(
     """
@@ -23,17 +25,28 @@ upstream = "*"
 
 
 class LabelledPipe(TrainablePipe):
-    """A trainable pipe with labels that may be added later, and a threshold.
+    """A trainable pipe with labels that may be added later, a threshold, and calibrated scores.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
     threshold (float): Lowest probability of what is predicted, in [0, 1).
+    calibration (Sequence[float]): Slope, above 0, and offset (see `Calibration`).
     scorer (Optional[Callable]): Scores examples.
-    RAISES (ValueError): If the threshold is out of range.
+    RAISES (ValueError): If the threshold or the calibration is out of range.
     """
 
     def __init__(
-        self, vocab: Vocab, model: Model, name: str, threshold: float, scorer: Optional[Callable]
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str,
+        threshold: float,
+        calibration: Sequence[float],
+        scorer: Optional[Callable],
     ):
+        if len(calibration) != 2 or not calibration[0] > 0:
+            raise ValueError(
+                f"{name}: calibration must be a slope above 0 and an offset, not {calibration}."
+            )
         if not 0.0 <= threshold < 1.0:
             raise ValueError(f"{name}: the threshold must be in [0, 1), not {threshold}.")
         self.vocab = vocab
@@ -43,6 +56,7 @@ class LabelledPipe(TrainablePipe):
         # `spacy.load` win over those the pipe was saved with.
         self.cfg: Dict[str, Any] = {"labels": []}
         self.threshold = threshold
+        self.calibration = Calibration(*calibration)
         self.scorer = scorer
 
     def _resize(self, n_labels: int) -> None:

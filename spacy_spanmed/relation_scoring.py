@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 
-from .calibration import expected_calibration_error
+from .calibration import Judged, expected_calibration_error
 from .concepts import Concept, get_concepts
 from .doc import (
     ENTITIES,
@@ -58,6 +58,7 @@ def score_relations(
     prefix: str = "rel",
     directed: bool = True,
     by_id: bool = False,
+    judged: Optional[List[Judged]] = None,
     **kwargs: Any,
 ) -> Scores:
     """Score the predicted relations against every gold relation.
@@ -71,6 +72,7 @@ def score_relations(
     directed (bool): Whether head and tail must not be exchanged. Defaults to True.
     by_id (bool): How concepts are compared (see above); set for predictions on gold entities.
         Defaults to False.
+    judged (Optional[List[Judged]]): If given, takes up score and rightness of each prediction.
     **kwargs: Ignored; spaCy passes a pipe's settings to its scorer.
     RETURNS (Dict[str, Any]): With "rel" standing for the prefix:
         rel_micro_p, rel_micro_r, rel_micro_f: over all relations; in [0, 1], as all below.
@@ -89,7 +91,7 @@ def score_relations(
     """
     per_label, pairs, negated, typed = PerLabel(), Counts(), Counts(), Counts()
     docs = same_negation = 0
-    judged: List[Tuple[float, bool]] = []
+    judged = [] if judged is None else judged
     for example in examples:
         reference, predicted_doc = example.reference, example.predicted
         check_texts(reference, predicted_doc)

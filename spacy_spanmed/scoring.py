@@ -16,7 +16,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
 
-from .calibration import expected_calibration_error
+from .calibration import Judged, expected_calibration_error
 from .doc import (
     ENTITIES,
     SPANS_KEY,
@@ -112,7 +112,9 @@ class PerLabel:
 # -------------------------------------------------------------------------- entities
 
 
-def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
+def score_entities(
+    examples: Iterable[Example], *, judged: Optional[List[Judged]] = None, **kwargs: Any
+) -> Scores:
     """Score `predicted.ents`, and nested predictions, against every gold mention.
 
     Only examples whose reference carries the entities layer count. Gold mentions are those of
@@ -121,6 +123,7 @@ def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
     spaCy does.
 
     examples (Iterable[Example]): Reference and predicted Docs over the same text.
+    judged (Optional[List[Judged]]): If given, takes up score and rightness of each prediction.
     **kwargs: Ignored; spaCy passes a pipe's settings to its scorer.
     RETURNS (Dict[str, Any]):
         ents_p, ents_r, ents_f: micro, offsets and label must match; in [0, 1], as all below.
@@ -138,7 +141,7 @@ def score_entities(examples: Iterable[Example], **kwargs: Any) -> Scores:
     flat, boundary, nested = PerLabel(), Counts(), Counts()
     docs = inexpressible = total = 0
     has_nested = False
-    judged: List[Tuple[float, bool]] = []
+    judged = [] if judged is None else judged
     for example in examples:
         reference, predicted = example.reference, example.predicted
         check_texts(reference, predicted)

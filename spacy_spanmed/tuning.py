@@ -1,51 +1,76 @@
-"""Choose the pipes' thresholds on held-out data."""
+"""Fit the pipes' calibration and choose their thresholds on held-out data."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Callable, Dict, List, Sequence
+from typing import Any, Callable, Dict, List, Sequence
 
+import numpy
 from spacy.language import Language
 from spacy.training import Example
 
+from .calibration import Calibration, Judged, expected_calibration_error, fit_calibration
 from .corpora.reader import create_gold_corpus
 from .doc import ENTITIES, RELATIONS, get_layers
+from .relation_scoring import score_relations
 from .scoring import score_entities
 
 GRID = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
+LOWEST = 0.02  # threshold of the predictions that a calibration is fitted on
 BATCH_SIZE = 64
 
 
-def tune_thresholds(
+def tune_pipes(
     nlp: Language, data: Path, grid: Sequence[float] = GRID
-) -> Dict[str, Dict[str, float]]:
-    """Set the thresholds of `span_ner` and `relation_extractor` to those with the best F1.
+) -> Dict[str, Dict[str, Any]]:
+    """Calibrate the scores of `span_ner` and `relation_extractor`, and set their thresholds.
 
-    Each is chosen alone: entities by `ents_f`, relations by `rel_gold_micro_f` (between gold
-    entities), so that the second does not make up for errors of the first. A pipe is left as it
-    is if the pipeline lacks it or the data lacks its layer. The encoder runs once.
+    The thresholds are those with the best F1, each chosen alone: entities by `ents_f`, relations by
+    `rel_gold_micro_f` (between gold entities), so that the second does not make up for errors of
+    the first. Relations' scores are calibrated between predicted entities, as users get them. A
+    pipe is left as it is if the pipeline lacks it or the data lacks its layer. The encoder runs
+    once.
 
     nlp (Language): Trained pipeline; its pipes and its config are changed.
     data (Path): `.spacy` file or directory: the development set, never the test set.
-    grid (Sequence[float]): Thresholds to try, each in [0, 1).
-    RETURNS (Dict[str, Dict[str, float]]): For each pipe "threshold" and "f" on the data.
+    grid (Sequence[float]): Thresholds to try, each in [0, 1), of calibrated scores.
+    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold" and "f" on the data,
+        "calibration", and expected calibration errors without and with it, "ece_before" and "ece".
     """
     examples = list(create_gold_corpus(data)(nlp))
-    chosen: Dict[str, Dict[str, float]] = {}
+    chosen: Dict[str, Dict[str, Any]] = {}
     for name, pipe in nlp.pipeline:
         if name == "span_ner":
+            some = _with_layer(examples, ENTITIES)
 
-            def entity_f(batch: List[Example]) -> float:
-                annotate(pipe, batch)
-                return score_entities(batch)["ents_f"] or 0.0
+            def judge_entities(judged: List[Judged]) -> float:
+                annotate(pipe, some)
+                return score_entities(some, judged=judged)["ents_f"] or 0.0
 
-            _choose(nlp, name, _with_layer(examples, ENTITIES), entity_f, grid, chosen)
+            def entity_f() -> float:
+                return judge_entities([])
+
+            if some:
+                chosen[name] = _tune(nlp, name, judge_entities, entity_f, grid)
         if name == "relation_extractor":
+            some = _with_layer(examples, RELATIONS)
 
-            def relation_f(batch: List[Example]) -> float:
-                return pipe.score(batch)["rel_gold_micro_f"] or 0.0
+            def judge_relations(judged: List[Judged]) -> float:
+                annotate(pipe, some)
+                scores = score_relations(some, directed=pipe.directed, judged=judged)
+                return scores["rel_micro_f"] or 0.0
 
-            _choose(nlp, name, _with_layer(examples, RELATIONS), relation_f, grid, chosen)
+            def relation_f() -> float:
+                scores = score_relations(
+                    pipe.predict_between_gold(some),
+                    prefix="rel_gold",
+                    directed=pipe.directed,
+                    by_id=True,
+                )
+                return scores["rel_gold_micro_f"] or 0.0
+
+            if some:
+                chosen[name] = _tune(nlp, name, judge_relations, relation_f, grid)
         annotate(pipe, examples)
     return chosen
 
@@ -65,22 +90,32 @@ def _with_layer(examples: List[Example], layer: str) -> List[Example]:
     return [eg for eg in examples if layer in get_layers(eg.reference)]
 
 
-def _choose(
+def _tune(
     nlp: Language,
     name: str,
-    examples: List[Example],
-    evaluate: Callable[[List[Example]], float],
+    judge: Callable[[List[Judged]], float],
+    evaluate: Callable[[], float],
     grid: Sequence[float],
-    chosen: Dict[str, Dict[str, float]],
-) -> None:
-    if not examples:
-        return
+) -> Dict[str, Any]:
+    """judge (Callable): Predicts, and takes up what it predicts. evaluate (Callable): F1."""
     pipe = nlp.get_pipe(name)
+    pipe.threshold, pipe.calibration = LOWEST, Calibration()
+    judged: List[Judged] = []
+    judge(judged)
+    pipe.calibration = calibration = fit_calibration(judged) or Calibration()
     figures = {}
     for threshold in grid:
         pipe.threshold = threshold
-        figures[threshold] = evaluate(examples)
-    best = max(figures, key=figures.get)
-    pipe.threshold = best
-    nlp.get_pipe_config(name)["threshold"] = best  # what is saved with the pipeline
-    chosen[name] = {"threshold": best, "f": figures[best]}
+        figures[threshold] = evaluate()
+    pipe.threshold = best = max(figures, key=figures.get)
+    # What is saved with the pipeline
+    nlp.get_pipe_config(name).update({"threshold": best, "calibration": list(calibration)})
+    before = [(score, hit) for score, hit in judged if score > calibration.invert(best)]
+    after = [(float(calibration.apply(numpy.float64(score))), hit) for score, hit in before]
+    return {
+        "threshold": best,
+        "f": figures[best],
+        "calibration": list(calibration),
+        "ece_before": expected_calibration_error(before),
+        "ece": expected_calibration_error(after),
+    }

@@ -1,8 +1,14 @@
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_spanmed.calibration import expected_calibration_error
+from spacy_spanmed.calibration import (
+    FEWEST,
+    Calibration,
+    expected_calibration_error,
+    fit_calibration,
+)
 
 
 def test_by_hand():
@@ -21,3 +27,47 @@ def test_gaps_of_different_bins_do_not_cancel():
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1))
 def test_bounds(predictions):
     assert 0.0 <= expected_calibration_error(predictions) <= 1.0
+
+
+def draw(slope, offset, count=4000, seed=0):
+    """Predictions whose true probability is the calibrated one."""
+    rng = numpy.random.default_rng(seed)
+    scores = rng.uniform(0.02, 0.999, count)
+    hits = rng.uniform(size=count) < Calibration(slope, offset).apply(scores)
+    return list(zip(scores.tolist(), hits.tolist()))
+
+
+@pytest.mark.parametrize("slope, offset", [(0.4, -0.5), (1.0, 0.0), (2.5, 1.0)])
+def test_fit_finds_the_curve(slope, offset):
+    predictions = draw(slope, offset)
+    found = fit_calibration(predictions)
+    assert found == pytest.approx((slope, offset), abs=0.15)
+    scores = found.apply(numpy.array([score for score, _ in predictions]))
+    calibrated = list(zip(scores.tolist(), (hit for _, hit in predictions)))
+    assert expected_calibration_error(calibrated) < 0.03
+
+
+def test_little_or_useless_data_gives_none():
+    assert fit_calibration([]) is None
+    assert fit_calibration([(0.9, True)] * 1000 + [(0.1, False)] * (FEWEST - 1)) is None
+    assert fit_calibration([(0.1, True)] * 100 + [(0.9, False)] * 100) is None  # upside down
+
+
+def test_separable_data_stays_finite():
+    found = fit_calibration([(1.0, True)] * 100 + [(0.0, False)] * 100)
+    assert found is not None and numpy.isfinite(found).all()
+
+
+@given(st.floats(0, 1), st.floats(0.1, 5), st.floats(-3, 3))
+def test_scores_are_in_bounds_and_can_be_inverted(probability, slope, offset):
+    calibration = Calibration(slope, offset)
+    score = float(calibration.apply(numpy.float64(probability)))
+    assert 0.0 <= score <= 1.0
+    if 0.001 < probability < 0.999 and 0.001 < score < 0.999:
+        assert calibration.invert(score) == pytest.approx(probability, abs=1e-6)
+
+
+def test_default_changes_nothing():
+    scores = numpy.array([0.0, 0.3, 1.0])
+    assert Calibration().apply(scores) is scores
+    assert Calibration().invert(0.3) == 0.3

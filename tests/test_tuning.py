@@ -1,9 +1,12 @@
 """Thresholds are chosen on data and saved with the pipeline."""
 
+import numpy
+import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_spanmed.tuning import tune_thresholds
+from spacy_spanmed.calibration import Calibration
+from spacy_spanmed.tuning import tune_pipes
 from tests.conftest import make_examples
 
 
@@ -12,7 +15,7 @@ def test_tuned_thresholds_are_the_best_and_are_saved(copy, tmp_path):
     DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")
     for name in ("span_ner", "relation_extractor"):
         copy.get_pipe(name).threshold = 0.99999
-    chosen = tune_thresholds(copy, tmp_path / "dev.spacy", grid=(0.3, 0.5, 0.9999999))
+    chosen = tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.3, 0.5, 0.9999999))
     assert chosen["span_ner"]["f"] == 1.0
     assert chosen["relation_extractor"]["f"] == 1.0
     assert copy.evaluate(make_examples(copy))["ents_f"] == 1.0
@@ -31,5 +34,31 @@ def test_data_without_relations_leaves_that_threshold(copy, tmp_path):
         if "relations" not in eg.reference.user_data["spanmed_layers"]
     ]
     DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")
-    assert set(tune_thresholds(copy, tmp_path / "dev.spacy", grid=(0.4,))) == {"span_ner"}
+    assert set(tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.4,))) == {"span_ner"}
     assert copy.get_pipe("relation_extractor").threshold == 0.5
+
+
+def test_calibration_is_saved_and_changes_scores_alone(copy, tmp_path, monkeypatch):
+    docs = [eg.reference for eg in make_examples(copy)]
+    DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")
+    fitted = Calibration(0.5, -0.25)
+    monkeypatch.setattr("spacy_spanmed.tuning.fit_calibration", lambda judged: fitted)
+    chosen = tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.4,))
+    assert [figures["calibration"] for figures in chosen.values()] == [[0.5, -0.25]] * 2
+    copy.to_disk(tmp_path / "model")
+    text = docs[0].text
+    calibrated = spacy.load(tmp_path / "model")(text)
+    plain = {name: {"calibration": [1.0, 0.0], "threshold": fitted.invert(0.4)} for name in chosen}
+    raw = spacy.load(tmp_path / "model", config={"components": plain})(text)
+    assert [ent.text for ent in calibrated.ents] == [ent.text for ent in raw.ents] != []
+    for one, other in zip(calibrated.ents, raw.ents):
+        assert one._.score == pytest.approx(fitted.apply(numpy.float64(other._.score)), abs=1e-4)
+    assert len(calibrated._.relations) == len(raw._.relations) > 0
+    for one, other in zip(calibrated._.relations, raw._.relations):
+        assert one.score == pytest.approx(fitted.apply(numpy.float64(other.score)), abs=1e-4)
+
+
+@pytest.mark.parametrize("calibration", [[0.0, 0.0], [1.0], [-1.0, 0.0]])
+def test_calibration_is_checked(calibration):
+    with pytest.raises(ValueError, match="slope above 0"):
+        spacy.blank("en").add_pipe("span_ner", config={"calibration": calibration})

@@ -17,9 +17,9 @@ def finalize(
     name: str = typer.Option("spanmed", help="Name of the model, without the language."),
     version: str = typer.Option("0.1.0", help="Version of the model."),
     sources: List[str] = typer.Option([], "--source", help="Data it was made from; repeatable."),
-    dev: Optional[Path] = typer.Option(None, help="Development set to tune the thresholds on."),
+    dev: Optional[Path] = typer.Option(None, help="Development set to calibrate and tune on."),
 ) -> None:
-    """Round a trained pipeline to half precision, tune its thresholds, write its model card.
+    """Round a trained pipeline to half precision, calibrate and tune it on dev, write its model card.
 
     Evaluate what this writes: it is what `spanmed package` publishes.
 
@@ -37,6 +37,11 @@ def finalize(
         fail(str(error))
     for pipe, figures in nlp.meta["thresholds"].items():
         console.print(f"{pipe}: threshold {figures['threshold']} (F1 {figures['f']:.3f} on {dev})")
+        if figures["ece"] is not None:
+            console.print(
+                f"{pipe}: expected calibration error {figures['ece']:.3f}, without calibration "
+                f"{figures['ece_before']:.3f}"
+            )
     size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
     console.print(f"{nlp.meta['lang']}_{name} {version}: {size / 1e6:.1f} MB in {output}")
 

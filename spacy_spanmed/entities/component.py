@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.language import Language
@@ -31,6 +31,7 @@ DEFAULT_MODEL = {
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "calibration": [1.0, 0.0],
         "pool_repeats": 0.0,
         "annotate_update": True,
         "scorer": {"@scorers": "spanmed.entity_scorer.v1"},
@@ -48,6 +49,7 @@ def make_span_ner(
     name: str,
     model: Model,
     threshold: float,
+    calibration: List[float],
     pool_repeats: float,
     annotate_update: bool,
     scorer: Optional[Callable],
@@ -58,6 +60,7 @@ def make_span_ner(
         model,
         name,
         threshold=threshold,
+        calibration=calibration,
         pool_repeats=pool_repeats,
         annotate_update=annotate_update,
         scorer=scorer,
@@ -73,6 +76,8 @@ class SpanNER(LabelledPipe):
 
     vocab (Vocab), model (Model[List[Doc], SpanScores]), name (str): As in any spaCy pipe.
     threshold (float): Lowest probability of an entity, between 0 and 1. Defaults to 0.5.
+    calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
+        finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     pool_repeats (float): How far the probabilities of spans with the same text move towards their
         mean over the Doc, 0 (not at all) to 1. For documents, not single sentences. Defaults to 0.
     annotate_update (bool): While training, write predictions into `example.predicted`, from the
@@ -87,11 +92,12 @@ class SpanNER(LabelledPipe):
         name: str = "span_ner",
         *,
         threshold: float = 0.5,
+        calibration: Sequence[float] = (1.0, 0.0),
         pool_repeats: float = 0.0,
         annotate_update: bool = True,
         scorer: Optional[Callable] = None,
     ):
-        super().__init__(vocab, model, name, threshold, scorer)
+        super().__init__(vocab, model, name, threshold, calibration, scorer)
         if not 0.0 <= pool_repeats <= 1.0:
             raise ValueError(f"{name}: pool_repeats must be 0 to 1, not {pool_repeats}.")
         self.pool_repeats = pool_repeats
@@ -150,7 +156,7 @@ class SpanNER(LabelledPipe):
 
         scores.logits = self.model.ops.to_numpy(scores.logits)
         pool_repeats(scores, docs, self.pool_repeats)
-        return decode(scores, len(docs), self.threshold)
+        return decode(scores, len(docs), self.threshold, self.calibration)
 
     def set_annotations(self, docs: Iterable[Doc], candidates: List[List[Any]]) -> None:
         """Write entities, nested candidates and their scores."""

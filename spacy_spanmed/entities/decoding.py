@@ -6,6 +6,7 @@ from typing import List, NamedTuple, Tuple
 
 import numpy
 
+from ..calibration import Calibration
 from .model import SpanScores
 
 
@@ -24,14 +25,17 @@ def softmax(logits: numpy.ndarray) -> numpy.ndarray:
     return exp / exp.sum(axis=1, keepdims=True)
 
 
-def decode(scores: SpanScores, n_docs: int, threshold: float) -> List[List[ScoredSpan]]:
+def decode(
+    scores: SpanScores, n_docs: int, threshold: float, calibration: Calibration = Calibration()
+) -> List[List[ScoredSpan]]:
     """Pick each Doc's mentions: the best label of a span, if its probability exceeds the threshold.
 
     Spans that cross a better one (share a part, neither inside the other) are dropped, so the
     result may be nested but never crosses.
 
     scores (SpanScores): Of the batch, as numpy arrays. n_docs (int): Docs in it.
-    threshold (float): Lowest probability of the label to keep.
+    threshold (float): Lowest score of the label to keep. calibration (Calibration): From
+        probabilities to scores. Defaults to none.
     RETURNS (List[List[ScoredSpan]]): For each Doc, best first (ties: leftmost, then longest).
     """
     found: List[List[ScoredSpan]] = [[] for _ in range(n_docs)]
@@ -42,12 +46,13 @@ def decode(scores: SpanScores, n_docs: int, threshold: float) -> List[List[Score
         return found
     # Only rows whose best label comes near "no entity" can pass: skip the softmax of the rest.
     best = numpy.take_along_axis(scores.logits, labels[:, None], axis=1)[:, 0]
-    margin = numpy.log(max(threshold, 1e-6) / max(1 - threshold, 1e-6))
+    lowest = calibration.invert(threshold)
+    margin = numpy.log(max(lowest, 1e-6) / max(1 - lowest, 1e-6))
     rows = numpy.flatnonzero(best - scores.logits[:, 0] >= min(margin, 0.0))
     probs = softmax(scores.logits[rows])
     chosen = probs[numpy.arange(len(rows)), labels[rows]]
-    keep = chosen > threshold
-    rows, chosen = rows[keep], chosen[keep]
+    keep = chosen > lowest
+    rows, chosen = rows[keep], calibration.apply(chosen[keep])
     order = numpy.lexsort((-scores.widths[rows], scores.starts[rows], -chosen))
     for index in order:
         row = rows[index]

@@ -55,6 +55,7 @@ DEFAULT_MODEL = {
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "calibration": [1.0, 0.0],
         "max_distance": 128,
         "max_pairs": 10000,
         "concepts": False,
@@ -77,6 +78,7 @@ def make_relation_extractor(
     name: str,
     model: Model,
     threshold: float,
+    calibration: List[float],
     max_distance: int,
     max_pairs: int,
     concepts: bool,
@@ -91,6 +93,7 @@ def make_relation_extractor(
         model,
         name,
         threshold=threshold,
+        calibration=calibration,
         max_distance=max_distance,
         max_pairs=max_pairs,
         concepts=concepts,
@@ -110,6 +113,8 @@ class RelationExtractor(LabelledPipe):
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
     threshold (float): Lowest probability of a relation. Defaults to 0.5.
+    calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
+        finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
     max_pairs (int): Ordered pairs looked at in a Doc, the closest first. If there are more, a
         warning counts them. Defaults to 10,000.
@@ -133,6 +138,7 @@ class RelationExtractor(LabelledPipe):
         name: str = "relation_extractor",
         *,
         threshold: float = 0.5,
+        calibration: Sequence[float] = (1.0, 0.0),
         max_distance: int = 128,
         max_pairs: int = 10000,
         concepts: bool = False,
@@ -141,7 +147,7 @@ class RelationExtractor(LabelledPipe):
         typed_pairs: bool = False,
         scorer: Optional[Callable] = None,
     ):
-        super().__init__(vocab, model, name, threshold, scorer)
+        super().__init__(vocab, model, name, threshold, calibration, scorer)
         self.max_distance = max_distance
         self.max_pairs = max_pairs
         self.concepts = concepts
@@ -234,6 +240,7 @@ class RelationExtractor(LabelledPipe):
                     rows,
                     self.labels,
                     threshold=self.threshold,
+                    calibration=self.calibration,
                     multi_label=self.multi_label,
                     concepts=self.concepts,
                 )
@@ -362,6 +369,15 @@ class RelationExtractor(LabelledPipe):
 
         examples = list(examples)
         scores = super().score(examples, **{"directed": self.directed, **kwargs})
+        with_gold = self.predict_between_gold(examples)
+        scores.update(
+            score_relations(with_gold, prefix="rel_gold", directed=self.directed, by_id=True)
+        )
+        return scores
+
+    def predict_between_gold(self, examples: List[Example]) -> List[Example]:
+        """RETURNS (List[Example]): Those with the layer "relations", with copies of the predicted
+        Docs that carry the relations between gold mentions."""
         scored = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
         with_gold = []
         for start in range(0, len(scored), 128):
@@ -376,10 +392,7 @@ class RelationExtractor(LabelledPipe):
                 copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
                 self.set_annotations([copy], [found])
                 with_gold.append(Example(copy, eg.reference))
-        scores.update(
-            score_relations(with_gold, prefix="rel_gold", directed=self.directed, by_id=True)
-        )
-        return scores
+        return with_gold
 
     def _get_gold(self, reference: Doc) -> Mentions:
         if self.concepts:

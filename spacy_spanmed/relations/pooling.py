@@ -11,6 +11,7 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy
 
+from ..calibration import Calibration
 from ..doc import ConceptRelationTuple, RelationTuple
 from .candidates import CandidatePairs
 
@@ -70,6 +71,7 @@ def decode(
     labels: Sequence[str],
     *,
     threshold: float,
+    calibration: Calibration = Calibration(),
     multi_label: bool = True,
     concepts: bool = False,
 ) -> Found:
@@ -77,7 +79,8 @@ def decode(
 
     candidate (CandidatePairs): Its candidates. logits (numpy.ndarray): (rows, labels + 1), the
         last column "negated". labels (Sequence[str]): Relation labels.
-    threshold (float): Lowest probability. multi_label (bool): Whether a pair may have several
+    threshold (float): Lowest score. calibration (Calibration): From probabilities to scores.
+        Defaults to none. multi_label (bool): Whether a pair may have several
         relations; else the most probable one. concepts (bool): Whether arguments are concepts.
     RETURNS (Found): Relations by position of head, then tail.
     """
@@ -86,10 +89,11 @@ def decode(
     groups = numpy.array(candidate.groups, dtype="int64")
     pooled = pool(logits, groups, len(candidate.arguments))
     probs = sigmoid(pooled)
-    chosen = probs[:, :-1] > threshold
+    chosen = probs[:, :-1] > calibration.invert(threshold)
     if not multi_label:
         best = probs[:, :-1].argmax(axis=1)
         chosen &= numpy.arange(chosen.shape[1]) == best[:, None]
+    scores = calibration.apply(probs[:, :-1])
     rows_of: List[List[int]] = [[] for _ in candidate.arguments]
     for row, group in enumerate(candidate.groups):
         rows_of[group].append(row)
@@ -97,7 +101,7 @@ def decode(
     for group, column in zip(*numpy.nonzero(chosen)):
         row = max(rows_of[group], key=lambda row: logits[row, column])
         head, tail = (candidate.mentions[i] for i in candidate.pairs[row])
-        label, score = labels[column], float(probs[group, column])
+        label, score = labels[column], float(scores[group, column])
         negated = bool(probs[group, -1] > 0.5)
         found.relations.append(
             RelationTuple(
