@@ -52,6 +52,8 @@ def test_bench_pretrain(config_file, tmp_path):
     assert len(ratios) == 2
     assert 0 < figures["masking_share"] < 1
     assert figures["masking"]["ratio"] > 0
+    costs = [row["ours_token"] / row["ours"] for row in figures["rounds"]]
+    assert figures["to_token_masks"] == pytest.approx(np.median(costs), rel=0.01)
     # One untrained model, measured by the same masks: neither can be far from the other.
     losses = figures["losses"]["1"]
     assert losses["ours"].keys() == losses["stock"].keys() == {"token", "whole_word", "span"}
