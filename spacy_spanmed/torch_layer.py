@@ -8,8 +8,9 @@ factor per layer: fresh heads need a greater one than a pretrained encoder.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import srsly
 import torch
@@ -20,7 +21,8 @@ class AdamWMixin:
     """Gives a thinc PyTorchShim its own fused AdamW (Loshchilov and Hutter 2019).
 
     From the thinc optimizer it takes `learn_rate`, `b1`, `b2`, `eps`, `L2` (as decoupled weight
-    decay, on matrices only) and `grad_clip` (on the global norm of this layer's gradients).
+    decay, on matrices only) and `grad_clip` (on the global norm of this layer's gradients). With
+    its `use_averages`, spaCy evaluates and saves a moving average of the parameters.
     Parameters without `requires_grad` stay untouched.
     """
 
@@ -38,6 +40,53 @@ class AdamWMixin:
             group["lr"] = optimizer.learn_rate * self.learn_rate_factor
         torch_optimizer.step()
         torch_optimizer.zero_grad(set_to_none=True)
+        if optimizer.averages is not None:
+            self._update_averages(optimizer)
+
+    def _update_averages(self, optimizer: Optimizer) -> None:
+        """By thinc's own rule, in which the average reaches farther back as the run gets longer."""
+        key = (self.id, "averages")
+        optimizer.nr_update[key] += 1
+        steps = optimizer.nr_update[key]
+        decay = min((1 + steps) / (10 + steps), 0.9999)
+        averages, parameters = [], []
+        for name, parameter in self._model.named_parameters():
+            if parameter.requires_grad:
+                average = optimizer.averages.get(self._average_key(name))
+                if average is None or average.shape != parameter.shape:
+                    optimizer.averages[self._average_key(name)] = parameter.detach().clone()
+                else:
+                    averages.append(average)
+                    parameters.append(parameter.detach())
+        if averages:
+            torch._foreach_lerp_(averages, parameters, 1 - decay)
+
+    def _average_key(self, name: str) -> str:
+        return f"pytorch_{self.id}_{name}"
+
+    @contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        """Put the averages in the parameters' place for a while.
+
+        params (Dict): `averages` of a thinc optimizer.
+        """
+        module = self._model
+        found = [] if module is None else module.named_parameters()
+        swapped = [
+            (parameter, params[self._average_key(name)])
+            for name, parameter in found
+            if self._average_key(name) in params
+        ]
+        kept = [parameter.detach().clone() for parameter, _ in swapped]
+        with torch.no_grad():
+            for parameter, average in swapped:
+                parameter.copy_(average)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for (parameter, _), own in zip(swapped, kept):
+                    parameter.copy_(own)
 
     def _get_torch_optimizer(
         self, params: List[torch.nn.Parameter], optimizer: Optimizer

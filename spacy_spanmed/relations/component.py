@@ -6,7 +6,6 @@ import warnings
 from itertools import islice
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
-import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
@@ -34,7 +33,8 @@ from .candidates import (
     get_training_mentions,
 )
 from .gold import collect_labels, get_gold_relations, get_pair_types
-from .pooling import Found, decode, join_groups, pool, sigmoid, unpool
+from .loss import get_pair_loss
+from .pooling import Found, decode
 
 Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
 
@@ -297,7 +297,7 @@ class RelationExtractor(LabelledPipe):
         set_dropout(self.model, drop)
         candidates = [self._training_pairs(eg) for eg in examples]
         logits, backprop = self.model.begin_update((docs, candidates))
-        loss, d_logits = self._get_pair_loss(examples, candidates, logits)
+        loss, d_logits = self._get_loss(examples, candidates, logits)
         backprop(d_logits)
         if sgd is not None:
             self.finish_update(sgd)
@@ -322,41 +322,23 @@ class RelationExtractor(LabelledPipe):
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Loss and gradient of the scores of the examples' training pairs (see `update`)."""
         examples = list(examples)
-        return self._get_pair_loss(examples, [self._training_pairs(e) for e in examples], scores)
+        return self._get_loss(examples, [self._training_pairs(e) for e in examples], scores)
 
-    def _get_pair_loss(
+    def _get_loss(
         self, examples: List[Example], candidates: List[CandidatePairs], scores: Any
     ) -> Tuple[float, Any]:
-        """Binary cross-entropy per label, and of "negated" where there is a relation; summed, per
-        pair of arguments that has a relation, so that many unrelated pairs don't dilute it."""
-        rows = self.model.ops.to_numpy(scores)
-        groups, n_groups = join_groups(candidates)
-        logits = pool(rows, groups, n_groups)
-        gold = numpy.zeros_like(logits)
-        weights = numpy.ones_like(logits)
-        weights[:, -1] = 0.0
-        index = {label: i for i, label in enumerate(self.labels)}
-        start = 0
-        for eg, candidate in zip(examples, candidates):
-            row_of = {pair: start + i for i, pair in enumerate(candidate.arguments)}
-            start += len(candidate.arguments)
-            if RELATIONS not in get_layers(eg.reference):
-                continue
-            for arguments, label, negated in get_gold_relations(
-                eg.reference, self.concepts, self.directed
-            ):
+        gold = []
+        for eg in examples:
+            relations = ()
+            if RELATIONS in get_layers(eg.reference):
+                relations = get_gold_relations(eg.reference, self.concepts, self.directed)
+            for _, label, _ in relations:
                 self.check_label(label)
-                row = row_of.get(arguments)
-                if row is not None:  # else: farther apart than max_distance
-                    gold[row, index[label]] = 1.0
-                    gold[row, -1] = float(negated)
-                    weights[row, -1] = 1.0
-        weights /= max(float((gold[:, :-1].sum(axis=1) > 0).sum()), 1.0)
-        probs = sigmoid(logits)
-        log_loss = numpy.logaddexp(0, logits) - gold * logits
-        loss = float((log_loss * weights).sum())
-        d_rows = unpool((probs - gold) * weights, rows, logits, groups)
-        return loss, self.model.ops.asarray2f(d_rows)
+            gold.append(relations)
+        loss, gradient = get_pair_loss(
+            self.model.ops.to_numpy(scores), candidates, gold, self.labels
+        )
+        return loss, self.model.ops.asarray2f(gradient)
 
     # --------------------------------------------------------------------- scoring
 
