@@ -11,7 +11,7 @@ from transformers import (
     RobertaConfig,
 )
 
-from spacy_spanmed.fast_layers import FastLayers, find_rows
+from spacy_spanmed.fast_layers import FastLayers, dropout, find_rows
 
 SIZES = {
     "hidden_size": 32,
@@ -57,6 +57,32 @@ def test_rows_that_are_read_are_the_same(config, padded):
     assert set(encoder.state_dict()) == names
     # Without rows, as others call the encoder, all of it is computed.
     torch.testing.assert_close(encoder(**inputs).last_hidden_state.flatten(0, 1), whole)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 1.0])
+def test_dropout(rate):
+    torch.manual_seed(0)
+    hidden = torch.ones(300, 1001, requires_grad=True)
+    dropped = dropout(hidden, rate)
+    share = (dropped == 0).float()
+    exact = round(256 * rate) / 256
+    assert share.mean() == pytest.approx(exact, abs=0.003)
+    # of each of the eight numbers that share a draw
+    assert share.flatten()[: 1001 * 296].view(-1, 8).mean(dim=0).tolist() == pytest.approx(
+        [exact] * 8, abs=0.01
+    )
+    if rate < 1:
+        assert dropped.mean().item() == pytest.approx(1, abs=0.01)
+    dropped.sum().backward()
+    torch.testing.assert_close(hidden.grad, dropped.detach())
+    assert not torch.equal(dropped, dropout(hidden, rate)) or rate == 1
+    torch.manual_seed(0)
+    torch.testing.assert_close(dropped, dropout(hidden, rate))
+
+
+def test_no_dropout():
+    hidden = torch.ones(3)
+    assert torch.equal(dropout(hidden, 0.0), hidden)
 
 
 def test_gradients_are_the_same():
