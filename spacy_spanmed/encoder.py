@@ -9,6 +9,7 @@ document of any length runs in bounded memory and padding costs nothing.
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Callable, ContextManager, Dict, Optional
 
 import srsly
@@ -25,6 +26,7 @@ from .encoders import resolve_encoder
 from .fast_layers import FastLayers
 from .memory import keep_freed_memory
 from .torch_layer import AdamWMixin, dump_state
+from .windows import PieceCounter, SentenceWindows
 
 # Word pieces, padding included, that go through the encoder at once while predicting. More is
 # not faster on two cores; on a GPU it is small enough for any card.
@@ -172,6 +174,9 @@ def create_transformer_model(
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
     model = TransformerModel(name, get_spans, dict(tokenizer_config), dict(transformer_config))
+    if isinstance(get_spans, SentenceWindows):
+        counter = PieceCounter(partial(getattr, model, "tokenizer"))
+        model.attrs["get_spans"] = SentenceWindows(get_spans.max_pieces, counter)
     layer = model.layers[0]
     shim = EncoderShim(layer.shims[0]._hfmodel)
     shim.precision = precision

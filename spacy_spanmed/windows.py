@@ -4,59 +4,157 @@ from __future__ import annotations
 
 import math
 import warnings
-from functools import partial
-from typing import Callable, Iterable, List
+from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
-from spacy.tokens import Doc, Span, Token
+import numpy
+from spacy.attrs import LENGTH, SPACY
+from spacy.tokens import Doc, Span
 
 LONGEST_WORD = 20  # letters; what is longer is no ordinary word
+LONGEST_COUNTED = 100  # characters of a word; longer ones may have to be cut, hence are estimated
+MOST_COUNTED = 8  # pieces of a word of several tokens, for the same reason
+REMEMBERED = 200_000  # words whose number of pieces is kept
+
+Pieces = List[List[int]]  # of each token of each Doc
 
 
-def configure_sentence_windows(max_pieces: int = 480) -> Callable[[List[Doc]], List[List[Span]]]:
+class SentenceWindows:
+    """Span getter: whole sentences, as many as fit, no overlap. See `configure_sentence_windows`.
+
+    max_pieces (int): Upper limit of a window in word pieces.
+    counter (Optional[PieceCounter]): Defaults to None: pieces are estimated.
+    """
+
+    def __init__(self, max_pieces: int, counter: Optional[PieceCounter] = None):
+        if max_pieces < 8:
+            raise ValueError(f"max_pieces must be at least 8, not {max_pieces}.")
+        self.max_pieces = max_pieces
+        self.counter = counter
+
+    def __call__(self, docs: Iterable[Doc]) -> List[List[Span]]:
+        """RETURNS (List[List[Span]]): The windows of each Doc, which cover all its tokens once."""
+        docs = list(docs)
+        if self.counter is None:
+            limit, counts = self.max_pieces, estimate(docs)
+        else:
+            limit, counts = min(self.max_pieces, self.counter.limit), self.counter.count(docs)
+        return [_get_windows(doc, pieces, limit) for doc, pieces in zip(docs, counts)]
+
+
+def configure_sentence_windows(max_pieces: int = 480) -> SentenceWindows:
     """Span getter `spanmed.sentence_windows.v1`: whole sentences, as many as fit, no overlap.
 
-    A sentence that does not fit is cut between tokens. Without sentence boundaries the Doc counts
+    A sentence that does not fit is cut between words. Without sentence boundaries the Doc counts
     as one sentence.
 
-    max_pieces (int): Upper limit of a window in word pieces, special tokens not included. The
-        number of pieces is estimated without the encoder's tokenizer, on the high side (see
-        `estimate_pieces`), so that the encoder's own limit (512 for BERT) is not reached.
-    RETURNS (Callable): From Docs to their windows.
+    max_pieces (int): Upper limit of a window in word pieces, special tokens not included.
+        `spanmed.TransformerModel.v1` has them counted by the encoder's own tokenizer. For other
+        models their number is estimated, on the high side, so that the encoder's own limit (512
+        for BERT) is not reached.
+    RETURNS (SentenceWindows): From Docs to their windows.
     RAISES (ValueError): If max_pieces is below 8.
     """
-    if max_pieces < 8:
-        raise ValueError(f"max_pieces must be at least 8, not {max_pieces}.")
-    return partial(get_sentence_windows, max_pieces=max_pieces)
+    return SentenceWindows(max_pieces)
 
 
-def get_sentence_windows(docs: Iterable[Doc], max_pieces: int) -> List[List[Span]]:
-    """RETURNS (List[List[Span]]): The windows of each Doc, which cover all its tokens once."""
-    return [_get_windows(doc, max_pieces) for doc in docs]
+# ------------------------------------------------------------------ how many word pieces
 
 
-def estimate_pieces(token: Token) -> int:
+class PieceCounter:
+    """Counts the word pieces that a tokenizer makes of the tokens of Docs.
+
+    What stands between spaces is counted as one, for a tokenizer looks at no more (BERT's) or
+    takes the space along (RoBERTa's); its pieces are put down to its first token. A long one may
+    have to be cut: then each token is estimated.
+
+    get_tokenizer (Callable[[], PreTrainedTokenizerBase]): Called when there is something to count,
+        because a pipeline gets its tokenizer only when it is initialized or loaded.
+    """
+
+    def __init__(self, get_tokenizer: Callable):
+        self.get_tokenizer = get_tokenizer
+        self._tokenizer = None
+        self._known: Dict[str, int] = {}
+
+    def __deepcopy__(self, memo: Any) -> PieceCounter:
+        return self  # the copy of a model has the same tokenizer
+
+    @property
+    def limit(self) -> int:
+        """RETURNS (int): Pieces that the encoder can read at once, special tokens left out."""
+        tokenizer = self.get_tokenizer()
+        return tokenizer.model_max_length - tokenizer.num_special_tokens_to_add()
+
+    def count(self, docs: Sequence[Doc]) -> Pieces:
+        """RETURNS (List[List[int]]): For each token, at least 0."""
+        words = [_split(doc) for doc in docs]
+        self._learn({word for starts in words for word, _, _ in starts})
+        return [self._put_down(doc, found) for doc, found in zip(docs, words)]
+
+    def _learn(self, words: Iterable[str]) -> None:
+        tokenizer = self.get_tokenizer()
+        if tokenizer is not self._tokenizer or len(self._known) > REMEMBERED:
+            self._tokenizer, self._known = tokenizer, {}
+        new = [word for word in words if word not in self._known and len(word) <= LONGEST_COUNTED]
+        if new:
+            encoded = tokenizer([f" {word}" for word in new], add_special_tokens=False)
+            self._known.update(zip(new, map(len, encoded["input_ids"])))
+
+    def _put_down(self, doc: Doc, words: Sequence[tuple]) -> List[int]:
+        pieces = [0] * len(doc)
+        for word, start, end in words:
+            count = self._known.get(word)
+            if count is not None and (count <= MOST_COUNTED or end == start + 1):
+                pieces[start] = count
+            else:
+                pieces[start:end] = [estimate_pieces(token.text) for token in doc[start:end]]
+        return pieces
+
+
+def _split(doc: Doc) -> List[tuple]:
+    """RETURNS (List[tuple]): What stands between spaces, with its first token and end."""
+    if not len(doc):
+        return []
+    text = doc.text
+    sizes, spaces = doc.to_array([LENGTH, SPACY]).astype("int64").T
+    last = numpy.flatnonzero(spaces)
+    ends = numpy.append(last[last < len(doc) - 1], len(doc) - 1) + 1  # in tokens
+    places = numpy.cumsum(sizes + spaces)
+    starts = [0, *ends[:-1].tolist()]
+    from_ = [0, *places[ends[:-1] - 1].tolist()]
+    to = (places[ends - 1] - spaces[ends - 1]).tolist()
+    return [(text[a:b], start, end) for a, b, start, end in zip(from_, to, starts, ends.tolist())]
+
+
+def estimate(docs: Sequence[Doc]) -> Pieces:
+    """RETURNS (List[List[int]]): See `estimate_pieces`."""
+    return [[estimate_pieces(token.text) for token in doc] for doc in docs]
+
+
+def estimate_pieces(text: str) -> int:
     """A cautious estimate of a token's word pieces.
 
     English biomedical words average four characters a piece, so two is on the safe side. Of all
     else (capitals such as protein sequences, numbers, symbols) each character may be a piece of
     its own, and of other scripts and emoji each byte.
     """
-    text = token.text
     if not text.isascii():
         return len(text.encode("utf8"))
     ordinary = len(text) <= LONGEST_WORD and text.isalpha() and text[1:].islower()
     return math.ceil(len(text) / 2) if ordinary else len(text)
 
 
-def _get_windows(doc: Doc, max_pieces: int) -> List[Span]:
+# ----------------------------------------------------------------------------- windows
+
+
+def _get_windows(doc: Doc, pieces_of: Sequence[int], max_pieces: int) -> List[Span]:
     windows: List[Span] = []
     start = 0  # of the current window
     sentence_start = 0
     window_pieces = sentence_pieces = 0
-    for token in doc:
-        if token.i > 0 and token.is_sent_start:
-            sentence_start, sentence_pieces = token.i, 0
-        pieces = estimate_pieces(token)
+    for i, (token, pieces) in enumerate(zip(doc, pieces_of)):
+        if i > 0 and token.is_sent_start:
+            sentence_start, sentence_pieces = i, 0
         if pieces > max_pieces:
             warnings.warn(
                 f"A token of {len(token):,} characters may be too long for the encoder, which "
@@ -68,7 +166,7 @@ def _get_windows(doc: Doc, max_pieces: int) -> List[Span]:
             if sentence_start > start:
                 cut, window_pieces = sentence_start, sentence_pieces
             else:
-                cut, window_pieces = token.i, 0
+                cut, window_pieces = i, 0
             windows.append(doc[start:cut])
             start = cut
         window_pieces += pieces

