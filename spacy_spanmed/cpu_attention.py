@@ -30,6 +30,18 @@ def attend(
     return _Attention.apply(query, key, value, bias)
 
 
+def _find_lengths(bias: torch.Tensor) -> Optional[list[int]]:
+    """RETURNS (Optional[list[int]]): Of each row the number of its first keys, to which nothing is
+    added, if all others are shut out; None otherwise."""
+    free = bias[:, 0] == 0
+    counts = free.sum(dim=1)
+    first = torch.arange(bias.shape[2]) < counts[:, None]
+    shut = bias[:, 0] <= torch.finfo(torch.bfloat16).min / 2
+    if int(counts.min()) and bool(((free == first) & (free | shut)).all()):
+        return counts.tolist()
+    return None
+
+
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -45,10 +57,13 @@ class _Attention(torch.autograd.Function):
         rows, heads, queries, width = query.shape
         scores = query.new_empty((rows, heads, queries, key.shape[2]))
         output = query.new_empty((rows, queries, heads, width))
+        lengths = None if bias is None else _find_lengths(bias)
         for row in range(rows):
             weights = scores[row]
             torch.bmm(query[row], key[row].transpose(1, 2), out=weights)
-            if bias is not None:
+            if lengths is not None:
+                weights[:, :, lengths[row] :] = -math.inf
+            elif bias is not None:
                 weights += bias[row]
             torch.softmax(weights, dim=-1, out=weights)
             output[row] = torch.bmm(weights, value[row]).transpose(0, 1)

@@ -6,15 +6,19 @@ from spacy_spanmed.cpu_attention import attend
 
 
 @pytest.mark.parametrize("queries", [7, 3])
-@pytest.mark.parametrize("padded", [True, False])
-def test_equals_pytorchs_attention(queries, padded):
+@pytest.mark.parametrize("kind", ["none", "end", "hole", "any"])
+def test_equals_pytorchs_attention(queries, kind):
     torch.manual_seed(0)
     shapes = [(2, 4, queries, 8), (2, 4, 7, 8), (2, 4, 7, 8)]
     parts = [torch.randn(shape, requires_grad=True) for shape in shapes]
-    bias = None
-    if padded:
-        bias = torch.zeros(2, 1, 7)
-        bias[1, :, 4:] = torch.finfo(torch.float32).min
+    bias = torch.zeros(2, 1, 7)
+    if kind == "none":
+        bias = None
+    elif kind == "any":
+        bias[1] = torch.randn(7)
+    else:
+        shut = {"end": slice(4, 7), "hole": slice(2, 4)}[kind]
+        bias[1, :, shut] = torch.finfo(torch.float32).min
     upstream = torch.randn(2, queries, 32)
 
     expected = F.scaled_dot_product_attention(*parts, None if bias is None else bias[:, None])
@@ -24,6 +28,15 @@ def test_equals_pytorchs_attention(queries, padded):
     torch.testing.assert_close(found, expected)
     for grad, other in zip(torch.autograd.grad(found, parts, upstream), expected_grads):
         torch.testing.assert_close(grad, other)
+
+
+def test_a_row_without_keys_stays_finite():
+    parts = [torch.randn(2, 4, 7, 8, requires_grad=True) for _ in range(3)]
+    bias = torch.zeros(2, 1, 7)
+    bias[1] = torch.finfo(torch.float32).min
+    found = attend(*parts, bias)
+    assert found.isfinite().all()
+    assert all(grad.isfinite().all() for grad in torch.autograd.grad(found.sum(), parts))
 
 
 def test_bfloat16_is_close():
