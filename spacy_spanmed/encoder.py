@@ -36,6 +36,8 @@ PREDICT_PIECES = 8192
 # meets, which takes longer than a few pieces of padding.
 MULTIPLE = 16
 
+ROBERTAS = ("roberta", "xlm-roberta", "camembert")  # the first two positions aren't for text
+
 
 def supports_bf16(device: torch.device) -> bool:
     """Whether a device multiplies bf16 matrices in hardware (elsewhere it is slower than float32).
@@ -100,7 +102,8 @@ class EncoderShim(AdamWMixin, HFShim):
         return BaseModelOutput(last_hidden_state=output)
 
     def begin_update(self, inputs: ArgsKwargs):
-        keep_freed_memory()
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self._model.train()
         if self.freeze_embeddings:  # each time: loading a pipeline makes new parameters
             self._model.get_input_embeddings().weight.requires_grad_(False)
@@ -174,9 +177,7 @@ def create_transformer_model(
     if precision not in ("auto", "float32", "bfloat16"):
         raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
     model = TransformerModel(name, get_spans, dict(tokenizer_config), dict(transformer_config))
-    if isinstance(get_spans, SentenceWindows):
-        counter = PieceCounter(partial(getattr, model, "tokenizer"))
-        model.attrs["get_spans"] = SentenceWindows(get_spans.max_pieces, counter)
+    _count_pieces(model)
     layer = model.layers[0]
     shim = EncoderShim(layer.shims[0]._hfmodel)
     shim.precision = precision
@@ -185,6 +186,7 @@ def create_transformer_model(
     shim.learn_rate_factor = learn_rate_factor
     layer.shims[0] = shim
     layer.attrs["convert_outputs"] = _convert_outputs
+    model.attrs["replace_listener"] = _replace_listener
     model.attrs["replace_listener_cfg"] = _replace_listener_cfg
     init = model.init
 
@@ -193,15 +195,15 @@ def create_transformer_model(
         name = resolve_encoder(model.attrs["name"])
         model.attrs["name"] = name
         try:
-            init(model, X=X, Y=Y)
+            init(model)  # without texts: how long they may be is known only below
         except (OSError, ValueError, ImportError) as error:
             raise ValueError(
                 f"Can't load the encoder {name!r}: {error}\nGive a Hugging Face name, a local "
                 "directory with config.json, weights and tokenizer files, or package:NAME."
             ) from error
         limit = getattr(model.transformer.config, "max_position_embeddings", None)
-        if limit is not None:  # a tokenizer may not know it; RoBERTa's first two are not for text
-            limit -= 2 if model.transformer.config.model_type in ("roberta", "xlm-roberta") else 0
+        if limit is not None:  # a tokenizer may not know it
+            limit -= 2 if model.transformer.config.model_type in ROBERTAS else 0
             model.tokenizer.model_max_length = min(model.tokenizer.model_max_length, limit)
 
     model.init = init_resolved
@@ -238,6 +240,20 @@ def create_tok2vec_transformer(
         piece_dropout,
     )
     return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+def _count_pieces(model: TransformerModel) -> None:
+    """Have the pieces in sentence windows counted by this model's tokenizer."""
+    get_spans = model.attrs["get_spans"]
+    if isinstance(get_spans, SentenceWindows):
+        counter = PieceCounter(partial(getattr, model, "tokenizer"))
+        model.attrs["get_spans"] = SentenceWindows(get_spans.max_pieces, counter)
+
+
+def _replace_listener(model: TransformerModel) -> Model:
+    """A copy of the encoder, to take a listener's place."""
+    _count_pieces(model)
+    return chain(model, split_trf_batch())
 
 
 def _replace_listener_cfg(transformer: Dict[str, Any], listener: Dict[str, Any]) -> Dict[str, Any]:

@@ -124,15 +124,15 @@ def dropout(hidden: torch.Tensor, rate: float) -> torch.Tensor:
     """Dropout (Srivastava et al. 2014); on a CPU from a byte of randomness each, because PyTorch
     draws there one number after the other.
 
-    rate (float): Between 0 and 1; on a CPU rounded to a 256th.
+    rate (float): Between 0 and 1; on a CPU rounded to a 256th, unless to 0 or 1.
     RETURNS (Tensor): Of the same mean.
     """
-    if not rate or hidden.device.type != "cpu":
-        return F.dropout(hidden, rate)
     kept = 256 - round(256 * rate)
+    if kept in (0, 256) or hidden.device.type != "cpu":
+        return F.dropout(hidden, rate)
     numbers = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
     bytes_ = numbers.view(torch.uint8)[: hidden.numel()].view(hidden.shape)
-    return hidden * (bytes_ < kept).to(hidden.dtype).mul_(256 / max(kept, 1))
+    return hidden * (bytes_ < kept).to(hidden.dtype).mul_(256 / kept)
 
 
 def _attend(

@@ -28,7 +28,7 @@ class LabelledPipe(TrainablePipe):
     """A trainable pipe with labels that may be added later, a threshold, and calibrated scores.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
-    threshold (float): Lowest probability of what is predicted, in [0, 1).
+    threshold (float): Lowest score of what is predicted, in [0, 1).
     calibration (Sequence[float]): Slope, above 0, and offset (see `Calibration`).
     scorer (Optional[Callable]): Scores examples.
     RAISES (ValueError): If the threshold or the calibration is out of range.

@@ -35,7 +35,8 @@ def tune_pipes(
     data (Path): `.spacy` file or directory: the development set, never the test set.
     grid (Sequence[float]): Thresholds to try, each in [0, 1), of calibrated scores.
     RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold" and "f" on the data,
-        "calibration", and expected calibration errors without and with it, "ece_before" and "ece".
+        "calibration" (None if there was too little to fit one), and expected calibration errors
+        without and with it, "ece_before" and "ece", on the data that it was fitted on.
     """
     examples = list(create_gold_corpus(data)(nlp))
     chosen: Dict[str, Dict[str, Any]] = {}
@@ -43,22 +44,22 @@ def tune_pipes(
         if name == "span_ner":
             some = _with_layer(examples, ENTITIES)
 
-            def judge_entities(judged: List[Judged]) -> float:
+            def judge_entities(judged: List[Judged]) -> None:
                 annotate(pipe, some)
-                return score_entities(some, judged=judged)["ents_f"] or 0.0
+                score_entities(some, judged=judged)
 
             def entity_f() -> float:
-                return judge_entities([])
+                annotate(pipe, some)
+                return score_entities(some)["ents_f"] or 0.0
 
             if some:
                 chosen[name] = _tune(nlp, name, judge_entities, entity_f, grid)
         if name == "relation_extractor":
             some = _with_layer(examples, RELATIONS)
 
-            def judge_relations(judged: List[Judged]) -> float:
+            def judge_relations(judged: List[Judged]) -> None:
                 annotate(pipe, some)
-                scores = score_relations(some, directed=pipe.directed, judged=judged)
-                return scores["rel_micro_f"] or 0.0
+                score_relations(some, directed=pipe.directed, judged=judged)
 
             def relation_f() -> float:
                 scores = score_relations(
@@ -93,7 +94,7 @@ def _with_layer(examples: List[Example], layer: str) -> List[Example]:
 def _tune(
     nlp: Language,
     name: str,
-    judge: Callable[[List[Judged]], float],
+    judge: Callable[[List[Judged]], None],
     evaluate: Callable[[], float],
     grid: Sequence[float],
 ) -> Dict[str, Any]:
@@ -102,7 +103,8 @@ def _tune(
     pipe.threshold, pipe.calibration = LOWEST, Calibration()
     judged: List[Judged] = []
     judge(judged)
-    pipe.calibration = calibration = fit_calibration(judged) or Calibration()
+    fitted = fit_calibration(judged)
+    pipe.calibration = calibration = fitted or Calibration()
     figures = {}
     for threshold in grid:
         pipe.threshold = threshold
@@ -115,7 +117,7 @@ def _tune(
     return {
         "threshold": best,
         "f": figures[best],
-        "calibration": list(calibration),
+        "calibration": None if fitted is None else list(fitted),
         "ece_before": expected_calibration_error(before),
         "ece": expected_calibration_error(after),
     }

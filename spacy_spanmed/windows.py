@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 import numpy
-from spacy.attrs import LENGTH, SPACY
+from spacy.attrs import LENGTH, SENT_START, SPACY
 from spacy.tokens import Doc, Span
 
 LONGEST_WORD = 20  # letters; what is longer is no ordinary word
@@ -76,14 +76,14 @@ class PieceCounter:
         self._tokenizer = None
         self._known: Dict[str, int] = {}
 
-    def __deepcopy__(self, memo: Any) -> PieceCounter:
-        return self  # the copy of a model has the same tokenizer
-
     @property
     def limit(self) -> int:
-        """RETURNS (int): Pieces that the encoder can read at once, special tokens left out."""
+        """RETURNS (int): Pieces that may be put in a window: those that the encoder can read at
+        once less special tokens, and less what a word gets more at the start of a window, without
+        the space before it."""
         tokenizer = self.get_tokenizer()
-        return tokenizer.model_max_length - tokenizer.num_special_tokens_to_add()
+        room = tokenizer.model_max_length - tokenizer.num_special_tokens_to_add()
+        return max(room - MOST_COUNTED, 1)
 
     def count(self, docs: Sequence[Doc]) -> Pieces:
         """RETURNS (List[List[int]]): For each token, at least 0."""
@@ -97,8 +97,15 @@ class PieceCounter:
             self._tokenizer, self._known = tokenizer, {}
         new = [word for word in words if word not in self._known and len(word) <= LONGEST_COUNTED]
         if new:
-            encoded = tokenizer([f" {word}" for word in new], add_special_tokens=False)
-            self._known.update(zip(new, map(len, encoded["input_ids"])))
+            # Padded as spacy-transformers does: a tokenizer keeps that as its state, which must
+            # not change while another thread uses it.
+            encoded = tokenizer(
+                [f" {word}" for word in new],
+                add_special_tokens=False,
+                padding="longest",
+                return_attention_mask=True,
+            )
+            self._known.update(zip(new, map(sum, encoded["attention_mask"])))
 
     def _put_down(self, doc: Doc, words: Sequence[tuple]) -> List[int]:
         pieces = [0] * len(doc)
@@ -112,12 +119,13 @@ class PieceCounter:
 
 
 def _split(doc: Doc) -> List[tuple]:
-    """RETURNS (List[tuple]): What stands between spaces, with its first token and end."""
+    """RETURNS (List[tuple]): What stands between spaces, and in one sentence, with its first token
+    and end."""
     if not len(doc):
         return []
     text = doc.text
-    sizes, spaces = doc.to_array([LENGTH, SPACY]).astype("int64").T
-    last = numpy.flatnonzero(spaces)
+    sizes, spaces, sent_starts = doc.to_array([LENGTH, SPACY, SENT_START]).astype("int64").T
+    last = numpy.flatnonzero(spaces | numpy.append(sent_starts[1:] == 1, False))
     ends = numpy.append(last[last < len(doc) - 1], len(doc) - 1) + 1  # in tokens
     places = numpy.cumsum(sizes + spaces)
     starts = [0, *ends[:-1].tolist()]

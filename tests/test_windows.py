@@ -78,7 +78,25 @@ def test_counted_windows_are_full(tokenizer):
 def test_windows_fit_whatever_max_pieces_says(tokenizer):
     doc = Doc(VOCAB, words=["protein"] * 2000)
     (windows,) = count_windows(tokenizer, 5000)([doc])
-    assert [len(window) for window in windows] == [510, 510, 510, 470]
+    assert [len(window) for window in windows] == [502, 502, 502, 494]
+
+
+def test_sentences_without_a_space_between_them(tokenizer):
+    sentence = ["Methylprednisolone", "helped", "mice", "."]
+    words = sentence * 100
+    spaces = [True, True, False, False] * 100
+    starts = [i % 4 == 0 for i in range(400)]
+    doc = Doc(VOCAB, words=words, spaces=spaces, sent_starts=starts)
+    (windows,) = count_windows(tokenizer, 40)([doc])
+    assert [token.i for window in windows for token in window] == list(range(400))
+    assert max(len(tokenizer(w.text, add_special_tokens=False)["input_ids"]) for w in windows) <= 40
+
+
+def test_counting_leaves_the_tokenizer_as_it_is(tokenizer):
+    tokenizer(["a", "b c"], padding="longest")
+    before = tokenizer._tokenizer.padding
+    PieceCounter(lambda: tokenizer).count([spacy.blank("en")("never counted before")])
+    assert before is not None and tokenizer._tokenizer.padding == before
 
 
 def test_words_may_be_cut_between_tokens(tokenizer):

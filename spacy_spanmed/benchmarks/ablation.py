@@ -66,9 +66,15 @@ def read_plan(path: Path) -> Plan:
         raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(plan, dict) or set(plan) != SECTIONS:
         raise ValueError(f"'{path}' must have {', '.join(sorted(SECTIONS))}, and nothing else.")
+    if not isinstance(plan["config"], str):
+        raise ValueError(f"'{path}': config must be a path.")
     for name in ("corpora", "variants"):
-        if not isinstance(plan[name], dict) or not plan[name]:
+        named = plan[name]
+        if not isinstance(named, dict) or not named:
             raise ValueError(f"'{path}': {name} must be names with their settings.")
+        for settings in (plan["settings"], *named.values()):
+            if settings is not None and not isinstance(settings, dict):
+                raise ValueError(f"'{path}': settings must be names with values, not {settings}.")
     for name in ("seeds", "scores"):
         if not isinstance(plan[name], list) or not plan[name]:
             raise ValueError(f"'{path}': {name} must be a list.")
@@ -82,6 +88,19 @@ def read_plan(path: Path) -> Plan:
         for variant, more in plan["variants"].items()
     ]
     return Plan(config, plan["scores"], runs)
+
+
+def read_records(path: Path) -> list[Record]:
+    """RETURNS (list[Record]): Those written down by an earlier comparison; none without a file.
+    RAISES (ValueError): The file is something else."""
+    if not path.exists():
+        return []
+    try:
+        return list(srsly.read_json(path)["runs"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"'{path}' holds no results of a comparison: choose another file."
+        ) from error
 
 
 def run_plan(
@@ -101,7 +120,8 @@ def run_plan(
     gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
     save (Callable): Called with all records after each run.
     show (Callable[[str], None]): Told what is done. Defaults to print.
-    RETURNS (list[Record]): Earlier and new ones: the `Run`, "config_sha256", "scores", "seconds".
+    RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256",
+        "scores", "seconds".
     RAISES (ValueError): A variant that is not in the plan, or a training that fails.
     """
     unknown = set(variants) - {run.variant for run in plan.runs}
@@ -109,14 +129,16 @@ def run_plan(
         raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
     sha = hashlib.sha256(plan.config.read_bytes()).hexdigest()
     keys = (*Run._fields, "config_sha256")
-    records = list(records)
+    records, found = list(records), []
     for number, run in enumerate(plan.runs, start=1):
         record: Record = {**run._asdict(), "config_sha256": sha}
-        if variants and run.variant not in variants:
-            continue
         place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
-        if any(all(old.get(key) == record[key] for key in keys) for old in records):
+        old = [old for old in records if all(old.get(key) == record[key] for key in keys)]
+        if old:
             show(f"{place}: there is a result already")
+            found.append(old[0])
+            continue
+        if variants and run.variant not in variants:
             continue
         show(place)
         started = time.perf_counter()
@@ -124,8 +146,9 @@ def run_plan(
         record["seconds"] = round(time.perf_counter() - started, 1)
         show(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
         records.append(record)
+        found.append(record)
         save(records)
-    return records
+    return found
 
 
 def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-import srsly
 import typer
 from typing_extensions import Annotated
 
@@ -236,14 +235,14 @@ def ablation(
 
     spanmed bench ablation configs/encoders.yml --variant domain --json metrics/encoders.json
     """
-    from ..benchmarks.ablation import read_plan, run_plan, summarise
+    from ..benchmarks.ablation import read_plan, read_records, run_plan, summarise
     from ..files import write_json
     from ..pretraining.record import git_commit
 
     with errors_in_one_line(json):
         try:
             work = read_plan(plan)
-            old = srsly.read_json(json)["runs"] if json.exists() else []
+            old = read_records(json)
             commit = git_commit()
 
             def save(records: List[Dict[str, Any]]) -> None:

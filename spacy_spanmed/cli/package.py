@@ -37,10 +37,12 @@ def finalize(
         fail(str(error))
     for pipe, figures in nlp.meta["thresholds"].items():
         console.print(f"{pipe}: threshold {figures['threshold']} (F1 {figures['f']:.3f} on {dev})")
-        if figures["ece"] is not None:
+        if figures["calibration"] is None:
+            console.print(f"{pipe}: too few predictions on {dev} to calibrate the scores")
+        elif figures["ece"] is not None:
             console.print(
-                f"{pipe}: expected calibration error {figures['ece']:.3f}, without calibration "
-                f"{figures['ece_before']:.3f}"
+                f"{pipe}: expected calibration error {figures['ece']:.3f} on the same data, without "
+                f"calibration {figures['ece_before']:.3f}"
             )
     size = sum(f.stat().st_size for f in output.rglob("*") if f.is_file())
     console.print(f"{nlp.meta['lang']}_{name} {version}: {size / 1e6:.1f} MB in {output}")

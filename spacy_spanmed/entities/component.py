@@ -71,11 +71,11 @@ class SpanNER(LabelledPipe):
     """Finds entities by scoring every span of up to `max_width` tokens.
 
     Writes `doc.ents` (best non-overlapping spans), `doc.spans["spanmed"]` (nested candidates
-    too, best first, probabilities in `.attrs["scores"]`) and `span._.score`. Docs without the
+    too, best first, scores in `.attrs["scores"]`) and `span._.score`. Docs without the
     layer "entities" (see `spacy_spanmed.doc`) are neither learned from nor scored.
 
     vocab (Vocab), model (Model[List[Doc], SpanScores]), name (str): As in any spaCy pipe.
-    threshold (float): Lowest probability of an entity, between 0 and 1. Defaults to 0.5.
+    threshold (float): Lowest score of an entity, between 0 and 1. Defaults to 0.5.
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     pool_repeats (float): How far the probabilities of spans with the same text move towards their

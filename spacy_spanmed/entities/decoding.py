@@ -28,7 +28,7 @@ def softmax(logits: numpy.ndarray) -> numpy.ndarray:
 def decode(
     scores: SpanScores, n_docs: int, threshold: float, calibration: Calibration = Calibration()
 ) -> List[List[ScoredSpan]]:
-    """Pick each Doc's mentions: the best label of a span, if its probability exceeds the threshold.
+    """Pick each Doc's mentions: the best label of a span, if its score exceeds the threshold.
 
     Spans that cross a better one (share a part, neither inside the other) are dropped, so the
     result may be nested but never crosses.

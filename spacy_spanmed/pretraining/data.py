@@ -108,7 +108,7 @@ def collate(
     limit (int): But at most so long, for a model that can't read more. Default None: no limit.
     RETURNS (dict): ``input_ids`` of shape (batch, length), and ``positions``, ``labels``,
         ``left``, ``right``, ``offsets`` of shape (targets of the batch,). Positions index the
-        flattened batch. If blocks differ in length, the shorter ones end with zeros, and
+        flattened batch. Blocks shorter than it end with zeros; if there are any,
         ``attention_mask`` of shape (batch, length) is 1 before them. All int64.
     """
     lengths = np.array([len(b.input_ids) for b in batch])

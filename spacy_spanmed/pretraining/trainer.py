@@ -81,7 +81,8 @@ class PretrainingTrainer(Trainer):
         else:
             self._window = (time.perf_counter(), 0)
         self._started = time.perf_counter()
-        keep_freed_memory()
+        if self.args.device.type == "cpu":
+            keep_freed_memory()
         if self.settings.training.compile:
             self.model.encoder.compile()
         # Dropout that does not depend on what was drawn before, and differs between workers. A

@@ -112,7 +112,7 @@ class RelationExtractor(LabelledPipe):
     nor scored.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
-    threshold (float): Lowest probability of a relation. Defaults to 0.5.
+    threshold (float): Lowest score of a relation. Defaults to 0.5.
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.

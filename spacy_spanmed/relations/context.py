@@ -3,7 +3,8 @@
 The encoder reads a document window by window and knows nothing of its entities. Here each token
 gets the labels of the mentions that it lies in (typed markers, Zhong and Chen 2021, PURE, doi
 10.18653/v1/2021.naacl-main.5, as embeddings instead of tokens), and a few layers of attention
-(pre-norm, Xiong et al. 2020, arXiv 2002.04745) go over the document, not a window.
+(pre-norm, Xiong et al. 2020, arXiv 2002.04745) go over the document, not a window; over one of more
+than BLOCK_TOKENS, over equal parts of it.
 """
 
 from __future__ import annotations

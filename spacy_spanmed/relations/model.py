@@ -20,7 +20,7 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 from ..entities.model import get_width
 from ..torch_layer import ModuleShim, make_torch_layer, run_module
 from .candidates import CandidatePairs
-from .context import DocumentContext, make_blocks
+from .context import HEAD_WIDTH, DocumentContext, make_blocks
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
@@ -147,11 +147,18 @@ def build_pair_scorer(
     hidden_size (int): Width of the hidden layers.
     context_margin (int): Tokens to look at on either side of a pair.
     context_window (int): Tokens to look at in all; of a wider pair, half from either end.
-    context_layers (int): Layers of attention over the whole document, with its entities marked
-        (see `DocumentContext`). Defaults to 0.
+    context_layers (int): Layers of attention over the document, or parts of at most 512 tokens,
+        with its entities marked (see `DocumentContext`). Defaults to 0.
     learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
     nO (Optional[int]): Number of relation labels; set by the pipe.
+    RAISES (ValueError): On a negative context_layers, or a hidden_size that these can't divide
+        among their heads.
     """
+    if context_layers < 0 or (context_layers and hidden_size % HEAD_WIDTH):
+        raise ValueError(
+            f"context_layers must be at least 0, and hidden_size with them a multiple of "
+            f"{HEAD_WIDTH}; not {context_layers} and {hidden_size}."
+        )
     model = make_torch_layer(
         "pair_scorer",
         PairClassifier,

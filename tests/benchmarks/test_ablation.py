@@ -70,8 +70,9 @@ def test_what_has_a_result_is_not_run_again(plan, trained):
     assert run_plan(work, records, save=lambda found: None) == records
     assert len(trained) == 8
     work.config.write_text("[paths]\ntrain = null\n")  # another config is another comparison
-    run_plan(work, records, save=lambda found: None)
+    assert len(run_plan(work, records, save=saved.append)) == 8
     assert len(trained) == 16
+    assert len(saved[-1]) == 16  # no result is lost
 
 
 def test_table():
@@ -103,6 +104,9 @@ def test_command_goes_on(plan, trained, tmp_path):
     [
         ({"variants": {}}, "variants must be names"),
         ({"seeds": 3}, "seeds must be a list"),
+        ({"config": None}, "config must be a path"),
+        ({"settings": [1]}, "settings must be names with values"),
+        ({"corpora": {"one": 3}}, "settings must be names with values"),
         ({"config": "missing.cfg"}, "'missing.cfg', which does not exist"),
         ({"more": 1}, "and nothing else"),
     ],
@@ -130,3 +134,8 @@ def test_unknown_variant_and_failed_training(plan, tmp_path):
     result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--json", str(output)])
     assert result.exit_code == 1 and "spacy train failed" in result.stderr
     assert not output.exists()
+    for text in ("{}", "[1]", "{"):
+        output.write_text(text)
+        result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--json", str(output)])
+        assert result.exit_code == 1 and "choose another file" in result.stderr
+        assert output.read_text() == text

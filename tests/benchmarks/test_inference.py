@@ -163,8 +163,7 @@ def test_bench_inference(model, lines, tmp_path, monkeypatch):
     assert figures["ratio"] == min(group["ratio"] for group in groups.values())
     assert [group["joined_abstracts"] for group in groups.values()] == [False, True]
     assert (
-        figures["settings"]["precision"] == "auto"
-        and "spacy-transformers" in figures["versions"]
+        figures["settings"]["precision"] == "auto" and "spacy-transformers" in figures["versions"]
     )
     for group in groups.values():
         ratios = [row["ours"] / row["stock"] for row in group["rounds"]]

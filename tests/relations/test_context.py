@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_spanmed.relations.context import DocumentContext, make_blocks
-from spacy_spanmed.relations.model import PairClassifier
+from spacy_spanmed.relations.model import PairClassifier, build_pair_scorer
 
 
 @given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 12))
@@ -63,3 +63,9 @@ def test_pairs_in_several_steps_are_scored_the_same(layers, monkeypatch):
     assert expected.shape == (12, 3)
     monkeypatch.setattr("spacy_spanmed.relations.model.PREDICT_PAIRS", 5)
     torch.testing.assert_close(model(*inputs), expected)
+
+
+@pytest.mark.parametrize("layers, hidden", [(-1, 64), (1, 100), (1, 16)])
+def test_sizes_are_checked(layers, hidden):
+    with pytest.raises(ValueError, match="multiple of 32"):
+        build_pair_scorer(None, hidden_size=hidden, context_layers=layers)
