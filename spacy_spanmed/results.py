@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from .benchmarks.ablation import summarise
 from .files import write_atomically
 
 START, END = "<!-- results: start -->", "<!-- results: end -->"
@@ -23,6 +24,11 @@ BENCHMARKS = {"bc5cdr.json": "BC5CDR", "biored.json": "BioRED"}
 PRETRAINED = {
     "pretraining_head_only.json": "only the fresh heads trained",
     "pretraining.json": "**encoder and heads trained**",
+}
+DOMAIN = {"domain.json": "**after the run**"}
+COMPARISONS = {
+    "encoders.json": "Encoders, on dev",
+    "ablation.json": "Settings of the pipes, on dev",
 }
 
 
@@ -47,7 +53,8 @@ def update_document(document: Path, metrics: Path) -> bool:
 
 
 def make_tables(metrics: Path) -> str:
-    """RETURNS (str): Markdown: comparison, entities and relations per label, pretraining."""
+    """RETURNS (str): Markdown: comparison, entities and relations per label, benchmarks,
+    pretraining, comparisons of variants."""
     taggers = _read(metrics, TAGGERS)
     if TAGGERS["test.json"] not in taggers:
         raise ValueError(f"No {metrics / 'test.json'}: run `spacy project run evaluate` first.")
@@ -56,7 +63,11 @@ def make_tables(metrics: Path) -> str:
     parts += [_benchmark(name, scores) for name, scores in _read(metrics, BENCHMARKS).items()]
     pretrained = _read(metrics, PRETRAINED)
     if pretrained:
-        parts.append(_pretraining(pretrained))
+        parts.append(f"NERO's text. {_pretraining(pretrained)}")
+    for record in _read(metrics, DOMAIN).values():
+        parts.append(f"{_domain(record)} {_pretraining({DOMAIN['domain.json']: record})}")
+    for title, comparison in _read(metrics, COMPARISONS).items():
+        parts.append(_comparison(title, comparison))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -169,6 +180,25 @@ def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:
     body.extend(losses)
     sentence = "Held-out loss of masked word pieces (nats), by the masker that hid them:"
     return f"{sentence}\n\n" + _table(["", *maskers, "span boundary", "tokens"], body)
+
+
+def _domain(record: Dict[str, Any]) -> str:
+    hours = record["seconds"] / 3600
+    return (
+        f"Domain run (`spacy project run pretrain-domain`): {record['train_documents']:,} texts, "
+        f"{hours:.1f} hours, {record['tokens_per_second']:,.0f} tokens a second in "
+        f"{record['precision']}, commit `{(record['git_commit'] or 'none')[:10]}`."
+    )
+
+
+def _comparison(title: str, comparison: Dict[str, Any]) -> str:
+    runs = comparison["runs"]
+    commits = sorted({(run["commit"] or "none")[:10] for run in runs})
+    origin = (
+        f"{title} (`spanmed bench ablation {comparison['plan']}`; mean and standard deviation over "
+        f"seeds, %, thresholds not tuned), commit {', '.join(f'`{commit}`' for commit in commits)}."
+    )
+    return f"{origin}\n\n{summarise(runs, comparison['scores'])}"
 
 
 def _losses(heldout: Dict[str, Dict[str, float]], maskers: List[str]) -> List[str]:

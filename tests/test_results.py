@@ -51,6 +51,28 @@ def test_baselines_and_pretraining_stand_beside(folder):
     assert "| **encoder and heads trained** | 5.250 | 6.000 | 1,000 |" in text
 
 
+def test_domain_run_and_comparison(folder):
+    heldout = {
+        "before": {"span": {"loss": 7.5, "sbo_loss": 8.0}},
+        "after": {"span": {"loss": 4.25, "sbo_loss": 5.0}},
+    }
+    record = {
+        "heldout": heldout, "tokens": 40_000_000, "train_documents": 36_756, "seconds": 5400,
+        "tokens_per_second": 7407.4, "precision": "bfloat16", "git_commit": "abcdef0123456789",
+    }  # fmt: skip
+    (folder / "domain.json").write_text(json.dumps(record))
+    run = {"corpus": "c", "variant": "v", "seed": 0, "commit": None, "scores": {"ents_f": 0.8}}
+    runs = [run, {**run, "seed": 1, "scores": {"ents_f": 0.82}}]
+    comparison = {"plan": "configs/encoders.yml", "scores": ["ents_f"], "runs": runs}
+    (folder / "encoders.json").write_text(json.dumps(comparison))
+    update_document(folder / "README.md", folder)
+    text = (folder / "README.md").read_text()
+    assert "36,756 texts, 1.5 hours, 7,407 tokens a second in bfloat16, commit `abcdef0123`" in text
+    assert "| **after the run** | 4.250 | 5.000 | 40,000,000 |" in text
+    assert "bench ablation configs/encoders.yml" in text and "commit `none`" in text
+    assert "| c | v | 81.0 ± 1.4 | 2 |" in text
+
+
 def test_missing_marker_or_result(tmp_path):
     (tmp_path / "README.md").write_text("nothing")
     with pytest.raises(ValueError, match="lacks the line"):

@@ -247,7 +247,7 @@ def ablation(
 
             def save(records: List[Dict[str, Any]]) -> None:
                 records[-1]["commit"] = commit
-                write_json(json, {"plan": str(plan), "runs": records})
+                write_json(json, {"plan": str(plan), "scores": work.scores, "runs": records})
 
             records = run_plan(
                 work, old, variants=variant or (), gpu_id=gpu_id, save=save, show=typer.echo
