@@ -3,8 +3,8 @@
 A mention is its first and last token vector and the embedding of its label. A pair is its two
 mentions, their product, a bucket of their distance, and what the text around says: attention over
 the tokens near the pair with a query made from both mentions (the idea of the localized context
-pooling of Zhou et al. 2021, ATLOP, with learned instead of borrowed attention). Labels are scored
-independently (sigmoid), so a pair may have several.
+pooling of Zhou et al. 2021, ATLOP, with learned instead of borrowed attention). Of documents also
+what `evidence.py` counts. Labels are scored independently (sigmoid), so a pair may have several.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ..entities.model import get_width
 from ..torch_layer import ModuleShim, make_torch_layer, run_module
 from .candidates import CandidatePairs
 from .context import HEAD_WIDTH, DocumentContext, make_blocks
+from .evidence import SIZE, describe_pairs
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
@@ -29,12 +30,13 @@ PREDICT_PAIRS = 4096
 
 
 class PairBatch(NamedTuple):
-    """Index arrays of a batch, all int64.
+    """Arrays of a batch, int64 but for the last.
 
     spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
     labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
     tail, in mentions. context (Ints2d): (pairs, window), rows of tokens to attend to, -1 for none.
-    blocks (Ints2d): See `make_blocks`.
+    blocks (Ints2d): See `make_blocks`. evidence (Floats2d): (pairs, SIZE), see `describe_pairs`;
+    (pairs, 0) if it isn't wanted.
     """
 
     spans: Ints2d
@@ -42,6 +44,7 @@ class PairBatch(NamedTuple):
     pairs: Ints2d
     context: Ints2d
     blocks: Ints2d
+    evidence: Floats2d
 
 
 class PairClassifier(torch.nn.Module):
@@ -49,11 +52,18 @@ class PairClassifier(torch.nn.Module):
 
     nI (int): Width of token vectors. nO (int): Relation labels. nL (int): Rows of the embedding
     of entity labels. hidden (int): Width of mentions, context and the hidden layer. layers (int):
-    Layers of attention over the document; 0 for none.
+    Layers of attention over the document; 0 for none. evidence (bool): Look at `describe_pairs`.
     """
 
     def __init__(
-        self, nI: int, nO: int, nL: int, hidden: int, layers: int = 0, dropout: float = 0.0
+        self,
+        nI: int,
+        nO: int,
+        nL: int,
+        hidden: int,
+        layers: int = 0,
+        evidence: bool = False,
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.hidden = hidden
@@ -70,7 +80,8 @@ class PairClassifier(torch.nn.Module):
         self.key_value = torch.nn.Linear(nI, 2 * hidden)
         self.distance = torch.nn.Embedding(2 * len(DISTANCES) + 2, hidden)
         torch.nn.init.normal_(self.distance.weight, std=0.1)
-        self.combine = torch.nn.Linear(5 * hidden, hidden)
+        self.evidence = torch.nn.Linear(SIZE, hidden) if evidence else None
+        self.combine = torch.nn.Linear((6 if evidence else 5) * hidden, hidden)
         self.output = torch.nn.Linear(hidden, nO + 1)
         # Most pairs are unrelated: start there instead of unlearning a probability of one half.
         torch.nn.init.constant_(self.output.bias, -2.0)
@@ -83,6 +94,7 @@ class PairClassifier(torch.nn.Module):
         pairs: torch.Tensor,
         context: torch.Tensor,
         blocks: torch.Tensor,
+        evidence: torch.Tensor,
     ) -> torch.Tensor:
         X = self.dropout(X)
         if self.document is not None:
@@ -93,12 +105,16 @@ class PairClassifier(torch.nn.Module):
         keys, values = self.key_value(X).chunk(2, dim=1)
         step = len(pairs) if self.training else PREDICT_PAIRS
         scores = []
-        for some, around in zip(pairs.split(step), context.split(step)):
+        parts = (part.split(step) for part in (pairs, context, evidence))
+        for some, around, described in zip(*parts):
             heads, tails = mentions[some[:, 0]], mentions[some[:, 1]]
             nearby = self.attend(keys, values, torch.cat([heads, tails], dim=1), around)
             distance = self.distance(self.bucket(spans, some))
-            pair = torch.cat([heads, tails, heads * tails, nearby, distance], dim=1)
-            pair = self.dropout(torch.nn.functional.gelu(self.combine(pair)))
+            pair = [heads, tails, heads * tails, nearby, distance]
+            if self.evidence is not None:
+                pair.append(torch.nn.functional.gelu(self.evidence(described)))
+            pair = self.combine(torch.cat(pair, dim=1))
+            pair = self.dropout(torch.nn.functional.gelu(pair))
             scores.append(self.output(pair))
         return torch.cat(scores)
 
@@ -138,6 +154,7 @@ def build_pair_scorer(
     context_margin: int = 8,
     context_window: int = 64,
     context_layers: int = 0,
+    evidence: bool = False,
     learn_rate_factor: float = 1.0,
     nO: Optional[int] = None,
 ) -> Model[Tuple[List[Doc], List[CandidatePairs]], Floats2d]:
@@ -149,6 +166,8 @@ def build_pair_scorer(
     context_window (int): Tokens to look at in all; of a wider pair, half from either end.
     context_layers (int): Layers of attention over the document, or parts of at most 512 tokens,
         with its entities marked (see `DocumentContext`). Defaults to 0.
+    evidence (bool): Also look at how often, where and how near to each other the document has the
+        two concepts (see `evidence.py`). Defaults to False.
     learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
     nO (Optional[int]): Number of relation labels; set by the pipe.
     RAISES (ValueError): On a negative context_layers, or a hidden_size that these can't divide
@@ -162,7 +181,7 @@ def build_pair_scorer(
     model = make_torch_layer(
         "pair_scorer",
         PairClassifier,
-        {"hidden": hidden_size, "layers": context_layers},
+        {"hidden": hidden_size, "layers": context_layers, "evidence": evidence},
         forward,
         init,
         layers=[tok2vec],
@@ -189,11 +208,12 @@ def index_pairs(
     entity_labels: List[str],
     margin: int,
     window: int,
+    evidence: bool = False,
 ) -> PairBatch:
-    """Turn the candidates of a batch into index arrays over its concatenated tokens.
+    """Turn the candidates of a batch into arrays over its concatenated tokens.
 
     lengths (List[int]): Tokens of each Doc. entity_labels (List[str]): Known labels; others share
-        row 0. margin, window (int): See `build_pair_scorer`.
+        row 0. margin, window (int), evidence (bool): See `build_pair_scorer`.
     """
     row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
     spans, labels, pairs, lefts, rights = [], [], [], [], []
@@ -218,6 +238,10 @@ def index_pairs(
     context = numpy.where(behind, (right - size)[:, None] + steps, context)
     context = numpy.where(context < right[:, None], context, -1)
 
+    described = [numpy.zeros((len(pairs), 0), dtype="float32")]
+    if evidence:
+        described = [describe_pairs(candidate) for candidate in candidates]
+
     def as_ints(values: list, *shape: int) -> numpy.ndarray:
         return numpy.array(values, dtype="int64").reshape(*shape)
 
@@ -227,6 +251,7 @@ def index_pairs(
         as_ints(pairs, -1, 2),
         context,
         make_blocks(lengths),
+        numpy.concatenate(described),
     )
 
 
@@ -244,6 +269,7 @@ def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_tra
         attrs["entity_labels"],
         attrs["context_margin"],
         attrs["context_window"],
+        evidence=bool(shim.settings.get("evidence")),
     )
     if not len(batch.pairs):
         zeros = [model.ops.alloc2f(*x.shape) for x in X]

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_spanmed.relations.context import DocumentContext, make_blocks
+from spacy_spanmed.relations.evidence import SIZE
 from spacy_spanmed.relations.model import PairClassifier, build_pair_scorer
 
 
@@ -46,10 +47,10 @@ def test_tokens_are_marked_with_the_labels_of_their_mentions():
     torch.testing.assert_close(marks, torch.stack([one, one + other, other, other, 0 * one, one]))
 
 
-@pytest.mark.parametrize("layers", [0, 2])
-def test_pairs_in_several_steps_are_scored_the_same(layers, monkeypatch):
+@pytest.mark.parametrize("layers, evidence", [(0, False), (2, True)])
+def test_pairs_in_several_steps_are_scored_the_same(layers, evidence, monkeypatch):
     torch.manual_seed(0)
-    model = PairClassifier(nI=8, nO=2, nL=3, hidden=32, layers=layers).eval()
+    model = PairClassifier(nI=8, nO=2, nL=3, hidden=32, layers=layers, evidence=evidence).eval()
     pairs = torch.tensor([[i, j] for i in range(4) for j in range(4) if i != j])
     inputs = (
         torch.randn(9, 8),
@@ -58,6 +59,7 @@ def test_pairs_in_several_steps_are_scored_the_same(layers, monkeypatch):
         pairs,
         torch.arange(9).repeat(len(pairs), 1),
         torch.from_numpy(make_blocks([9])),
+        torch.rand(len(pairs), SIZE),
     )
     expected = model(*inputs)
     assert expected.shape == (12, 3)
