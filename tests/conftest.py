@@ -56,8 +56,13 @@ def tiny_letters(tmp_path_factory):
     return str(path)
 
 
-def make_nlp(encoder, *, precision="auto", freeze_embeddings=False, piece_dropout=0.0):
-    """An untrained pipeline with both pipes on an encoder."""
+def make_nlp(
+    encoder, *, precision="auto", freeze_embeddings=False, piece_dropout=0.0, relation_model={}
+):
+    """An untrained pipeline with both pipes on an encoder.
+
+    relation_model (dict): Settings of the pair scorer.
+    """
     tokenizer = {"@tokenizers": "spanmed.BiomedicalTokenizer.v1"}
     nlp = spacy.blank("en", config={"nlp": {"tokenizer": tokenizer}})
     nlp.add_pipe("sentencizer")
@@ -73,7 +78,7 @@ def make_nlp(encoder, *, precision="auto", freeze_embeddings=False, piece_dropou
     nlp.add_pipe("transformer", config={"model": model})
     nlp.add_pipe("span_ner", config={"model": {"max_width": 8}})
     nlp.add_pipe("spanmed_abbreviations")
-    nlp.add_pipe("relation_extractor")
+    nlp.add_pipe("relation_extractor", config={"model": relation_model})
     return nlp
 
 

@@ -31,7 +31,7 @@ def make_reference(nlp, relations=(("C1", "D1", "CAUSES"),)):
 @pytest.fixture(scope="module")
 def nlp(tiny_letters):
     spacy.util.fix_random_seed(0)
-    nlp = make_nlp(tiny_letters)
+    nlp = make_nlp(tiny_letters, relation_model={"context_layers": 1, "evidence": True})
     pipe = nlp.get_pipe("relation_extractor")
     pipe.concepts, pipe.typed_pairs = True, True
 
@@ -82,6 +82,17 @@ def test_survives_bytes(nlp):
     assert get_concept_relation_tuples(doc)[0][:3] == get_concept_relation_tuples(nlp(TEXT))[0][:3]
     again = spacy.tokens.Doc(copy.vocab).from_bytes(doc.to_bytes())
     assert get_concept_relation_tuples(again) == get_concept_relation_tuples(doc)
+
+
+def test_result_does_not_depend_on_the_batch(nlp):
+    """Attention goes over the whole document, but over no other."""
+    alone = get_concept_relation_tuples(nlp(TEXT))
+    assert alone
+    for doc in nlp.pipe([TEXT, "Zinc.", f"{TEXT} {TEXT}", "", TEXT]):
+        if doc.text == TEXT:
+            (found,) = get_concept_relation_tuples(doc)
+            assert found[:3] == alone[0][:3]
+            assert found.score == pytest.approx(alone[0].score, abs=1e-4)
 
 
 def test_relations_of_concepts_are_refused_between_mentions(tiny_letters):

@@ -49,6 +49,18 @@ def test_bfloat16_is_close_and_trains(tiny_letters):
     numpy.testing.assert_allclose(one, other, atol=0.1)
 
 
+def test_hardware_without_bfloat16(trained, monkeypatch):
+    """A pipeline trained where there is bf16 runs where there is none, in float32."""
+    monkeypatch.setattr(encoder_module, "supports_bf16", lambda device: False)
+    assert get_shim(trained).precision == "auto"
+    doc = trained(TEXTS[0][0])
+    monkeypatch.setattr(get_shim(trained), "precision", "float32")
+    exact = trained(TEXTS[0][0])
+    one, other = (d._.trf_data.model_output.last_hidden_state for d in (doc, exact))
+    assert numpy.array_equal(one, other)
+    assert [(e.text, e.label_) for e in doc.ents] == TEXTS[0][1]
+
+
 def test_precision_is_checked(tiny_letters):
     with pytest.raises(ValueError, match="precision must be"):
         make_nlp(tiny_letters, precision="float17")

@@ -128,6 +128,23 @@ def test_docs_survive_docbin_bytes_and_json(trained):
     doc.to_json()
 
 
+def test_cleaned_docs_keep_what_was_found(copy):
+    """Those who keep many Docs drop the encoder's output, with a component of spaCy's own."""
+    expected = found(copy(TEXTS[0][0]))
+    assert expected[1]
+    copy.add_pipe("doc_cleaner")
+    doc = copy(TEXTS[0][0])
+    assert doc._.trf_data is None
+    assert found(doc) == expected
+    assert found(doc.copy()) == expected
+
+
+def test_bytes_with_the_output_of_the_encoder(trained):
+    doc = trained(TEXTS[0][0])
+    again = Doc(trained.vocab).from_bytes(doc.to_bytes())
+    assert found(again) == found(doc)
+
+
 def test_thresholds_given_to_load_win(trained, tmp_path):
     trained.to_disk(tmp_path / "model")
     override = {"components": {"span_ner": {"threshold": 0.9}}}
