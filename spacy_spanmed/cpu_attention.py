@@ -1,8 +1,9 @@
-"""Attention for training on CPUs, with a backward pass of its own.
+"""Attention on CPUs, with a backward pass of its own.
 
 Small matrix products, which oneDNN computes in bfloat16 where the hardware can, one document at a
-time, so that its scores stay in the processor's cache. They are kept for the backward pass, where
-PyTorch's fused kernel would compute them again.
+time, so that its scores stay in the processor's cache. While learning they are kept for the
+backward pass, where PyTorch's fused kernel would compute them again; else the next document's
+take their place.
 """
 
 from __future__ import annotations
@@ -27,7 +28,34 @@ def attend(
         no gradient.
     RETURNS (Tensor): (rows, queries, heads x width of a head).
     """
-    return _Attention.apply(query, key, value, bias)
+    if torch.is_grad_enabled() and any(part.requires_grad for part in (query, key, value)):
+        return _Attention.apply(query, key, value, bias)
+    query = query * (1 / math.sqrt(query.shape[-1]))
+    one = query.new_empty((1, *query.shape[1:3], key.shape[2]))
+    return _compute(query, key, value, bias, one.expand(len(query), -1, -1, -1))
+
+
+def _compute(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: Optional[torch.Tensor],
+    scores: torch.Tensor,
+) -> torch.Tensor:
+    """query (Tensor): Scaled. scores (Tensor): (rows, heads, queries, keys), gets the weights."""
+    rows, heads, queries, width = query.shape
+    output = query.new_empty((rows, queries, heads, width))
+    lengths = None if bias is None else _find_lengths(bias)
+    for row in range(rows):
+        weights = scores[row]
+        torch.bmm(query[row], key[row].transpose(1, 2), out=weights)
+        if lengths is not None:
+            weights[:, :, lengths[row] :] = -math.inf
+        elif bias is not None:
+            weights += bias[row]
+        torch.softmax(weights, dim=-1, out=weights)
+        output[row] = torch.bmm(weights, value[row]).transpose(0, 1)
+    return output.flatten(2)
 
 
 def _find_lengths(bias: torch.Tensor) -> Optional[list[int]]:
@@ -54,21 +82,10 @@ class _Attention(torch.autograd.Function):
         ctx.scale = 1 / math.sqrt(query.shape[-1])
         query = (query * ctx.scale).contiguous()
         key, value = key.contiguous(), value.contiguous()
-        rows, heads, queries, width = query.shape
-        scores = query.new_empty((rows, heads, queries, key.shape[2]))
-        output = query.new_empty((rows, queries, heads, width))
-        lengths = None if bias is None else _find_lengths(bias)
-        for row in range(rows):
-            weights = scores[row]
-            torch.bmm(query[row], key[row].transpose(1, 2), out=weights)
-            if lengths is not None:
-                weights[:, :, lengths[row] :] = -math.inf
-            elif bias is not None:
-                weights += bias[row]
-            torch.softmax(weights, dim=-1, out=weights)
-            output[row] = torch.bmm(weights, value[row]).transpose(0, 1)
+        scores = query.new_empty((*query.shape[:3], key.shape[2]))
+        output = _compute(query, key, value, bias, scores)
         ctx.save_for_backward(query, key, value, scores)
-        return output.flatten(2)
+        return output
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 
 BLOCK_TOKENS = 512  # of a longer document, tokens that see each other
+TOGETHER = 8  # parts that go through the layers at once
 HEAD_WIDTH = 32
 
 
@@ -55,13 +56,21 @@ class DocumentContext(torch.nn.Module):
     def forward(self, X: torch.Tensor, marks: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
         """X (Tensor): (tokens, nI). marks (Tensor): (tokens, hidden), of the tokens' labels.
         blocks (Tensor): See `make_blocks`. RETURNS (Tensor): (tokens, hidden)."""
-        used = blocks >= 0
-        hidden = (self.project(X) + marks)[blocks.clamp(min=0)]
-        hidden = hidden + make_positions(blocks.shape[1], hidden.shape[2]).to(hidden.device)
-        for layer in self.layers:
-            hidden = layer(hidden, used)
-        # Blocks hold all tokens, in order.
-        return self.norm(hidden[used])
+        tokens = self.project(X) + marks
+        # Parts of about equal length together, so that little of them is padding
+        order = torch.argsort((blocks >= 0).sum(dim=1))
+        found, places = [], []
+        for rows in order.split(TOGETHER):
+            part = blocks[rows]
+            part = part[:, : int((part >= 0).sum(dim=1).max())]
+            used = part >= 0
+            hidden = tokens[part.clamp(min=0)]
+            hidden = hidden + make_positions(hidden.shape[1], hidden.shape[2]).to(hidden.device)
+            for layer in self.layers:
+                hidden = layer(hidden, used)
+            found.append(hidden[used])
+            places.append(part[used])
+        return self.norm(torch.cat(found)[torch.argsort(torch.cat(places))])
 
 
 class _Layer(torch.nn.Module):
