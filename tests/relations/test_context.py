@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from spacy_spanmed.relations.context import DocumentContext, make_blocks
 from spacy_spanmed.relations.evidence import SIZE
-from spacy_spanmed.relations.model import PairClassifier, build_pair_scorer
+from spacy_spanmed.relations.model import PREDICT_PAIRS, PairClassifier, build_pair_scorer
 
 
 @given(st.lists(st.integers(0, 40), max_size=6), st.integers(1, 12))
@@ -63,7 +63,7 @@ def test_pairs_in_several_steps_are_scored_the_same(layers, evidence, monkeypatc
     )
     expected = model(*inputs)
     assert expected.shape == (12, 3)
-    monkeypatch.setattr("spacy_spanmed.relations.model.PREDICT_PAIRS", 5)
+    monkeypatch.setitem(PREDICT_PAIRS, "cpu", 5)
     torch.testing.assert_close(model(*inputs), expected)
 
 
