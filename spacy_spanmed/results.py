@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from .benchmarks.ablation import summarise
+from .benchmarks.ablation import mean_and_deviation, summarise
 from .files import write_atomically
 
 START, END = "<!-- results: start -->", "<!-- results: end -->"
@@ -26,6 +26,7 @@ PRETRAINED = {
     "pretraining.json": "**encoder and heads trained**",
 }
 DOMAIN = {"domain.json": "**after the run**"}
+SPEEDS = {"inference.json": "inference", "bench_pretrain.json": "pretrain"}
 COMPARISONS = {
     "encoders.json": "Encoders, on dev",
     "ablation.json": "Settings of the pipes, on dev",
@@ -68,6 +69,11 @@ def make_tables(metrics: Path) -> str:
         parts.append(f"{_domain(record)} {_pretraining({DOMAIN['domain.json']: record})}")
     for title, comparison in _read(metrics, COMPARISONS).items():
         parts.append(_comparison(title, comparison))
+    speeds = _read(metrics, SPEEDS)
+    if "inference" in speeds:
+        parts.append(_inference(speeds["inference"]))
+    if "pretrain" in speeds:
+        parts.append(_bench_pretrain(speeds["pretrain"]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -199,6 +205,45 @@ def _comparison(title: str, comparison: Dict[str, Any]) -> str:
         f"seeds, %, thresholds not tuned), commit {', '.join(f'`{commit}`' for commit in commits)}."
     )
     return f"{origin}\n\n{summarise(runs, comparison['scores'])}"
+
+
+def _inference(record: Dict[str, Any]) -> str:
+    body = [
+        [name, f"{group['stock']:,.0f}", f"{group['ours']:,.0f}", f"{group['ratio']:.2f}"]
+        for name, group in record["groups"].items()
+    ]
+    origin = (
+        f"Speed of a whole pipeline beside the stock one (`spanmed bench inference`, "
+        f"{record['settings']['threads']} threads, medians of {record['settings']['rounds']} "
+        f"rounds), commit `{(record['commit'] or 'none')[:10]}`."
+    )
+    return f"{origin}\n\n" + _table(["words/s", "stock", "ours", "ratio"], body)
+
+
+def _bench_pretrain(record: Dict[str, Any]) -> str:
+    origin = (
+        f"Speed of pretraining beside the stock recipe (`spanmed bench pretrain`, "
+        f"{record['batch_size']} blocks of {record['block_length']} a step, ours in "
+        f"{record['precision']}): {record['ours']:,.0f} against {record['stock']:,.0f} tokens/s, "
+        f"{record['ratio']:.2f} times as fast. Masking takes {record['masking_share']:.2%} of the "
+        f"time, {record['masking']['ratio']:.0f} times as fast as SpanBERT's loop. Commit "
+        f"`{(record['commit'] or 'none')[:10]}`."
+    )
+    seeds = list(record.get("losses", {}).values())
+    if not seeds:
+        return origin
+    titles = {
+        "stock": "stock (token masks)",
+        "ours_token": "ours, token masks",
+        "ours": "ours, its own masks",
+    }
+    maskers = list(seeds[0]["stock"])
+    body = [
+        [title, *(mean_and_deviation([seed[side][name] for seed in seeds], 3) for name in maskers)]
+        for side, title in titles.items()
+    ]
+    sentence = f"Held-out loss after equal tokens, mean and deviation over {len(seeds)} seeds:"
+    return f"{origin} {sentence}\n\n" + _table(["", *maskers], body)
 
 
 def _losses(heldout: Dict[str, Dict[str, float]], maskers: List[str]) -> List[str]:

@@ -80,3 +80,30 @@ def test_missing_marker_or_result(tmp_path):
     (tmp_path / "README.md").write_text(f"{START}\n{END}")
     with pytest.raises(ValueError, match="project run evaluate"):
         update_document(tmp_path / "README.md", tmp_path)
+
+
+def test_speeds(folder):
+    group = {"stock": 2002.2, "ours": 3813.8, "ratio": 1.919}
+    record = {
+        "commit": "abcdef0123456789", "groups": {"abstracts": group},
+        "settings": {"threads": 2, "rounds": 3},
+    }  # fmt: skip
+    (folder / "inference.json").write_text(json.dumps(record))
+    record = {
+        "commit": None, "batch_size": 32, "block_length": 256, "precision": "bfloat16",
+        "ours": 3450.0, "stock": 680.0, "ratio": 5.2, "masking_share": 0.004,
+        "masking": {"ratio": 7.6},
+    }  # fmt: skip
+    (folder / "bench_pretrain.json").write_text(json.dumps(record))
+    update_document(folder / "README.md", folder)
+    text = (folder / "README.md").read_text()
+    assert "| abstracts | 2,002 | 3,814 | 1.92 |" in text
+    assert "3,450 against 680 tokens/s, 5.20 times as fast. Masking takes 0.40% of the time" in text
+    assert "Held-out loss after equal tokens" not in text
+    losses = {
+        str(seed): {side: {"span": 7.0 + seed} for side in ("stock", "ours", "ours_token")}
+        for seed in (0, 1)
+    }
+    (folder / "bench_pretrain.json").write_text(json.dumps({**record, "losses": losses}))
+    update_document(folder / "README.md", folder)
+    assert "| ours, token masks | 7.500 ± 0.707 |" in (folder / "README.md").read_text()

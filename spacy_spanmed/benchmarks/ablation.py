@@ -176,14 +176,22 @@ def summarise(records: Iterable[Record], scores: Sequence[str]) -> str:
     lines = [f"| corpus | variant | {' | '.join(scores)} | seeds |"]
     lines.append("|---" * (lines[0].count("|") - 1) + "|")
     for (corpus, variant), found in groups.items():
-        cells = [_mean([record["scores"].get(name) for record in found]) for name in scores]
+        cells = [
+            mean_and_deviation([_percent(record["scores"].get(name)) for record in found])
+            for name in scores
+        ]
         lines.append(f"| {corpus} | {variant} | {' | '.join(cells)} | {len(found)} |")
     return "\n".join(lines)
 
 
-def _mean(values: list[float | None]) -> str:
-    known = [100 * value for value in values if value is not None]
+def mean_and_deviation(values: Sequence[float | None], digits: int = 1) -> str:
+    """RETURNS (str): Mean and standard deviation of those that are known; "-" of none."""
+    known = [value for value in values if value is not None]
     if not known:
         return "-"
-    deviation = f" ± {statistics.stdev(known):.1f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.1f}{deviation}"
+    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.{digits}f}{deviation}"
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
