@@ -26,7 +26,11 @@ PRETRAINED = {
     "pretraining.json": "**encoder and heads trained**",
 }
 DOMAIN = {"domain.json": "**after the run**"}
-SPEEDS = {"inference.json": "inference", "bench_pretrain.json": "pretrain"}
+SPEEDS = {
+    "inference.json": "inference",
+    "bench_train.json": "train",
+    "bench_pretrain.json": "pretrain",
+}
 COMPARISONS = {
     "encoders.json": "Encoders, on dev",
     "ablation.json": "Settings of the pipes, on dev",
@@ -72,6 +76,8 @@ def make_tables(metrics: Path) -> str:
     speeds = _read(metrics, SPEEDS)
     if "inference" in speeds:
         parts.append(_inference(speeds["inference"]))
+    if "train" in speeds:
+        parts.append(_bench_train(speeds["train"]))
     if "pretrain" in speeds:
         parts.append(_bench_pretrain(speeds["pretrain"]))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -218,6 +224,18 @@ def _inference(record: Dict[str, Any]) -> str:
         f"rounds), commit `{(record['commit'] or 'none')[:10]}`."
     )
     return f"{origin}\n\n" + _table(["words/s", "stock", "ours", "ratio"], body)
+
+
+def _bench_train(record: Dict[str, Any]) -> str:
+    ours, stock = record["ours"], record["stock"]
+    settings = record["settings"]
+    return (
+        f"Time of `spacy train` until the entity pipe is as good on dev as stock `ner` after "
+        f"{settings['stock_steps']:,} steps (`spanmed bench train --train {settings['train']} --dev "
+        f"{settings['dev']}`, F1 {record['target']:.1%}): ours {ours['seconds']:,.0f} s, stock "
+        f"{stock['seconds']:,.0f} s, {record['ratio']:.2f} times as long. Commit "
+        f"`{(record['commit'] or 'none')[:10]}`."
+    )
 
 
 def _bench_pretrain(record: Dict[str, Any]) -> str:

@@ -95,8 +95,15 @@ def test_speeds(folder):
         "masking": {"ratio": 7.6},
     }  # fmt: skip
     (folder / "bench_pretrain.json").write_text(json.dumps(record))
+    trained = {
+        "commit": None, "ratio": 3.5, "target": 0.61, "ours": {"seconds": 100.4},
+        "stock": {"seconds": 351.4},
+        "settings": {"stock_steps": 300, "train": "train.spacy", "dev": "dev.spacy"},
+    }  # fmt: skip
+    (folder / "bench_train.json").write_text(json.dumps(trained))
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
+    assert "F1 61.0%): ours 100 s, stock 351 s, 3.50 times as long" in text
     assert "| abstracts | 2,002 | 3,814 | 1.92 |" in text
     assert "3,450 against 680 tokens/s, 5.20 times as fast. Masking takes 0.40% of the time" in text
     assert "Held-out loss after equal tokens" not in text
