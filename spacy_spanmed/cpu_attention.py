@@ -31,7 +31,7 @@ def attend(
     if torch.is_grad_enabled() and any(part.requires_grad for part in (query, key, value)):
         return _Attention.apply(query, key, value, bias)
     query = query * (1 / math.sqrt(query.shape[-1]))
-    one = query.new_empty((1, *query.shape[1:3], key.shape[2]))
+    one = query.new_empty((1, *query.shape[1:3], key.shape[2]))  # of all rows, one after the other
     return _compute(query, key, value, bias, one.expand(len(query), -1, -1, -1))
 
 

@@ -29,8 +29,8 @@ from .torch_layer import AdamWMixin, dump_state
 from .windows import PieceCounter, SentenceWindows
 
 # Word pieces, padding included, that go through the encoder at once while predicting. On a CPU, so
-# few that what a layer makes of them stays in the processor's cache (8192 took 1.2 times as long);
-# on a GPU, few enough for any card.
+# few that what a layer makes of them stays in the processor's cache; on a GPU, few enough for any
+# card.
 PREDICT_PIECES = {"cpu": 2048, "cuda": 8192}
 
 # Rows are padded to a multiple of so many pieces: oneDNN writes a program for each shape that it

@@ -219,9 +219,9 @@ def _inference(record: Dict[str, Any]) -> str:
         for name, group in record["groups"].items()
     ]
     origin = (
-        f"Speed of a whole pipeline beside the stock one (`spanmed bench inference`, "
-        f"{record['settings']['threads']} threads, medians of {record['settings']['rounds']} "
-        f"rounds), commit `{(record['commit'] or 'none')[:10]}`."
+        f"Speed of a whole pipeline beside the stock one (`spanmed bench inference --model "
+        f"{record['model']}`, {record['settings']['threads']} threads, medians of "
+        f"{record['settings']['rounds']} rounds), commit `{(record['commit'] or 'none')[:10]}`."
     )
     return f"{origin}\n\n" + _table(["words/s", "stock", "ours", "ratio"], body)
 
@@ -232,8 +232,10 @@ def _bench_train(record: Dict[str, Any]) -> str:
     return (
         f"Time of `spacy train` until the entity pipe is as good on dev as stock `ner` after "
         f"{settings['stock_steps']:,} steps (`spanmed bench train --train {settings['train']} --dev "
-        f"{settings['dev']}`, F1 {record['target']:.1%}): ours {ours['seconds']:,.0f} s, stock "
-        f"{stock['seconds']:,.0f} s, {record['ratio']:.2f} times as long. Commit "
+        f"{settings['dev']} --stock-steps {settings['stock_steps']} --steps {settings['steps']} "
+        f"--eval-frequency {settings['eval_frequency']}`, F1 {record['target']:.1%}, seed "
+        f"{settings['seed']}): stock takes {stock['seconds']:,.0f} s, {record['ratio']:.2f} times "
+        f"as long as ours, {ours['seconds']:,.0f} s. Commit "
         f"`{(record['commit'] or 'none')[:10]}`."
     )
 

@@ -85,7 +85,7 @@ def test_missing_marker_or_result(tmp_path):
 def test_speeds(folder):
     group = {"stock": 2002.2, "ours": 3813.8, "ratio": 1.919}
     record = {
-        "commit": "abcdef0123456789", "groups": {"abstracts": group},
+        "commit": "abcdef0123456789", "model": "m", "groups": {"abstracts": group},
         "settings": {"threads": 2, "rounds": 3},
     }  # fmt: skip
     (folder / "inference.json").write_text(json.dumps(record))
@@ -98,12 +98,16 @@ def test_speeds(folder):
     trained = {
         "commit": None, "ratio": 3.5, "target": 0.61, "ours": {"seconds": 100.4},
         "stock": {"seconds": 351.4},
-        "settings": {"stock_steps": 300, "train": "train.spacy", "dev": "dev.spacy"},
+        "settings": {
+            "stock_steps": 300, "steps": 200, "eval_frequency": 50, "seed": 0,
+            "train": "train.spacy", "dev": "dev.spacy",
+        },
     }  # fmt: skip
     (folder / "bench_train.json").write_text(json.dumps(trained))
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
-    assert "F1 61.0%): ours 100 s, stock 351 s, 3.50 times as long" in text
+    assert "F1 61.0%, seed 0): stock takes 351 s, 3.50 times as long as ours, 100 s." in text
+    assert "bench inference --model m`" in text
     assert "| abstracts | 2,002 | 3,814 | 1.92 |" in text
     assert "3,450 against 680 tokens/s, 5.20 times as fast. Masking takes 0.40% of the time" in text
     assert "Held-out loss after equal tokens" not in text

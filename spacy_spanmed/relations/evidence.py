@@ -1,8 +1,7 @@
 """What a whole document says of two concepts, beside the words around their mentions.
 
-An abstract's topic is named often, early, and near what it is related to. Such counts and places
-were among the strongest features of earlier systems for relations of documents (Xu et al. 2016,
-doi 10.1093/database/baw036); a scorer that sees one pair of mentions at a time can't know them.
+An abstract's topic is named often, early, and near what it is related to. A scorer that sees one
+pair of mentions at a time can't know that.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from .evidence import SIZE, describe_pairs
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
 # Pairs scored at once while predicting: bounds the memory of a Doc with thousands of mentions. On a
-# CPU, so few that their contexts stay in the cache (4096 took 1.5 times as long).
+# CPU, so few that their contexts stay in the processor's cache.
 PREDICT_PAIRS = {"cpu": 256, "cuda": 4096}
 
 
@@ -105,7 +105,8 @@ class PairClassifier(torch.nn.Module):
         mentions = torch.nn.functional.gelu(self.mention(ends)) + self.label(labels)
         keys, values = self.key_value(X).chunk(2, dim=1)
         step = PREDICT_PAIRS.get(X.device.type, PREDICT_PAIRS["cuda"])
-        step = len(pairs) if self.training else step
+        if self.training:
+            step = len(pairs)
         scores = []
         parts = (part.split(step) for part in (pairs, context, evidence))
         for some, around, described in zip(*parts):
@@ -271,7 +272,7 @@ def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_tra
         attrs["entity_labels"],
         attrs["context_margin"],
         attrs["context_window"],
-        evidence=bool(shim.settings.get("evidence")),
+        evidence=shim._model.evidence is not None,
     )
     if not len(batch.pairs):
         zeros = [model.ops.alloc2f(*x.shape) for x in X]
