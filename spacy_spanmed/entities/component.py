@@ -33,6 +33,7 @@ DEFAULT_MODEL = {
         "threshold": 0.5,
         "calibration": [1.0, 0.0],
         "pool_repeats": 0.0,
+        "pool_abbreviations": 0.0,
         "annotate_update": True,
         "scorer": {"@scorers": "spanmed.entity_scorer.v1"},
     },
@@ -51,6 +52,7 @@ def make_span_ner(
     threshold: float,
     calibration: List[float],
     pool_repeats: float,
+    pool_abbreviations: float,
     annotate_update: bool,
     scorer: Optional[Callable],
 ) -> "SpanNER":
@@ -62,6 +64,7 @@ def make_span_ner(
         threshold=threshold,
         calibration=calibration,
         pool_repeats=pool_repeats,
+        pool_abbreviations=pool_abbreviations,
         annotate_update=annotate_update,
         scorer=scorer,
     )
@@ -80,6 +83,9 @@ class SpanNER(LabelledPipe):
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     pool_repeats (float): How far the probabilities of spans with the same text move towards their
         mean over the Doc, 0 (not at all) to 1. For documents, not single sentences. Defaults to 0.
+    pool_abbreviations (float): How far the probabilities of short forms then move towards those of
+        their long forms, 0 to 1. Needs a pipe before this one that sets `doc._.abbreviations`, such
+        as `spanmed_abbreviations`; without it nothing moves. Defaults to 0.
     annotate_update (bool): While training, write predictions into `example.predicted`, from the
         scores computed anyway, so that later pipes see this one's mistakes. Defaults to True.
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.entity_scorer.v1`.
@@ -94,13 +100,17 @@ class SpanNER(LabelledPipe):
         threshold: float = 0.5,
         calibration: Sequence[float] = (1.0, 0.0),
         pool_repeats: float = 0.0,
+        pool_abbreviations: float = 0.0,
         annotate_update: bool = True,
         scorer: Optional[Callable] = None,
     ):
         super().__init__(vocab, model, name, threshold, calibration, scorer)
-        if not 0.0 <= pool_repeats <= 1.0:
-            raise ValueError(f"{name}: pool_repeats must be 0 to 1, not {pool_repeats}.")
+        pools = {"pool_repeats": pool_repeats, "pool_abbreviations": pool_abbreviations}
+        for setting, weight in pools.items():
+            if not 0.0 <= weight <= 1.0:
+                raise ValueError(f"{name}: {setting} must be 0 to 1, not {weight}.")
         self.pool_repeats = pool_repeats
+        self.pool_abbreviations = pool_abbreviations
         self.annotate_update = annotate_update
         install_score_extension()
 
@@ -151,11 +161,13 @@ class SpanNER(LabelledPipe):
         return self._decode(self.model.predict(docs), docs)
 
     def _decode(self, scores: Any, docs: List[Doc]) -> List[List[Any]]:
+        from .abbreviated import pool_abbreviations
         from .decoding import decode
         from .repeats import pool_repeats
 
         scores.logits = self.model.ops.to_numpy(scores.logits)
         pool_repeats(scores, docs, self.pool_repeats)
+        pool_abbreviations(scores, docs, self.pool_abbreviations)
         return decode(scores, len(docs), self.threshold, self.calibration)
 
     def set_annotations(self, docs: Iterable[Doc], candidates: List[List[Any]]) -> None:
