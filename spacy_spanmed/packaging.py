@@ -16,7 +16,7 @@ import spacy
 from spacy.language import Language
 
 from .torch_layer import round_to_half
-from .tuning import tune_pipes
+from .tuning import copy_tuning, tune_pipes
 
 # What the model card says about data that the project knows; others are named by their path.
 SOURCES = {
@@ -62,6 +62,7 @@ def finalize(
     version: str,
     sources: List[str],
     dev: Optional[Path] = None,
+    like: Optional[Path] = None,
 ) -> Language:
     """Round a pipeline's weights to half precision, calibrate and tune it, write its model card.
 
@@ -71,8 +72,12 @@ def finalize(
     source (Path): Trained pipeline. output (Path): Where to write; replaced if it exists.
     name, version (str): For meta.json. sources (List[str]): Keys of SOURCES or free text.
     dev (Optional[Path]): Development set to choose calibration and thresholds on. None: they stay.
+    like (Optional[Path]): Instead of `dev`, a tuned pipeline to take them from.
     RETURNS (Language): The pipeline as saved.
+    RAISES (ValueError): If both are given, or `like` does not fit (see `copy_tuning`).
     """
+    if dev is not None and like is not None:
+        raise ValueError("Thresholds come from --dev or from --like: give one of them.")
     nlp = spacy.load(source)
     for _, pipe in nlp.pipeline:
         if hasattr(pipe, "model"):
@@ -80,7 +85,11 @@ def finalize(
                 for shim in node.shims:
                     if shim._model is not None:
                         round_to_half(shim._model)
-    thresholds = tune_pipes(nlp, dev) if dev is not None else {}
+    thresholds = {}
+    if dev is not None:
+        thresholds = tune_pipes(nlp, dev)
+    elif like is not None:
+        thresholds = copy_tuning(nlp, like)
     nlp.meta.update(
         {
             "name": name,

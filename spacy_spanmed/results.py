@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from .benchmarks.ablation import mean_and_deviation, summarise
 from .files import write_atomically
@@ -20,7 +20,8 @@ TAGGERS = {
     "baseline_stock.json": "stock `transformer` + `ner`",
     "test.json": "**`en_spanmed`**",
 }
-BENCHMARKS = {"bc5cdr.json": "BC5CDR", "biored.json": "BioRED"}
+# Also in folders seed*, of other seeds, and with _dev: on the development set
+BENCHMARKS = {"bc5cdr": "BC5CDR", "biored": "BioRED"}
 PRETRAINED = {
     "pretraining_head_only.json": "only the fresh heads trained",
     "pretraining.json": "**encoder and heads trained**",
@@ -65,7 +66,10 @@ def make_tables(metrics: Path) -> str:
         raise ValueError(f"No {metrics / 'test.json'}: run `spacy project run evaluate` first.")
     ours = taggers[TAGGERS["test.json"]]
     parts = [_origin(ours), _compare(taggers), _entities(taggers), _relations(taggers)]
-    parts += [_benchmark(name, scores) for name, scores in _read(metrics, BENCHMARKS).items()]
+    for file, title in BENCHMARKS.items():
+        runs = _read_seeds(metrics, f"{file}.json")
+        if runs:
+            parts.append(_benchmark(title, runs, _read_seeds(metrics, f"{file}_dev.json")))
     pretrained = _read(metrics, PRETRAINED)
     if pretrained:
         parts.append(f"NERO's text. {_pretraining(pretrained)}")
@@ -150,33 +154,75 @@ def _relations(taggers: Dict[str, Dict[str, Any]]) -> str:
     return _table(header, body)
 
 
-def _benchmark(name: str, scores: Dict[str, Any]) -> str:
-    meta = scores["meta"]
+def _read_seeds(folder: Path, file: str) -> List[Dict[str, Any]]:
+    """Of the run in the folder itself and of those in its folders seed*, by seed."""
+    paths = [folder / file, *folder.glob(f"seed*/{file}")]
+    found = [json.loads(path.read_text(encoding="utf8")) for path in paths if path.is_file()]
+    return sorted(found, key=lambda scores: scores["meta"]["seed"])
+
+
+def _benchmark(title: str, runs: List[Dict[str, Any]], dev: List[Dict[str, Any]]) -> str:
+    """runs, dev: Scores on the test and on the development set, of one or more seeds."""
+    first = runs[0]
     rows = [
-        ("**entities, strict**", "ents"),
-        *((f"&nbsp;&nbsp;{label}", row) for label, row in (scores["ents_per_type"] or {}).items()),
-        ("**relations between gold entities**", "rel_gold_micro"),
-        ("&nbsp;&nbsp;whatever the label", "rel_gold_pair"),
-        ("**relations end to end**", "rel_micro"),
-        ("&nbsp;&nbsp;whatever the label", "rel_pair"),
+        ("**entities, strict**", "ents", ""),
+        *((f"&nbsp;&nbsp;{label}", "ents", label) for label in first["ents_per_type"] or {}),
+        ("**relations between gold entities**", "rel_gold_micro", ""),
+        ("&nbsp;&nbsp;whatever the label", "rel_gold_pair", ""),
+        ("**relations end to end**", "rel_micro", ""),
+        ("&nbsp;&nbsp;whatever the label", "rel_pair", ""),
     ]
-    if len(scores["rel_gold_per_type"] or {}) < 2:  # then the label makes no difference
+    if len(first["rel_gold_per_type"] or {}) < 2:  # then the label makes no difference
         rows = [row for row in rows if row[1] not in ("rel_gold_pair", "rel_pair")]
     body = []
-    for title, key in rows:
-        figures = key if isinstance(key, dict) else {k: scores.get(f"{key}_{k}") for k in "prf"}
-        body.append([title, *(_percent(figures[k]) for k in "prf")])
-    origin = (
-        f"{name}, test set ({scores['ents_docs']:,} abstracts). Measured {meta['date'][:10]}, seed "
-        f"{meta['seed']}, commit `{(meta['commit'] or 'none')[:10]}`."
-    )
-    errors = [
-        f"{title} {scores[key]:.3f}"
-        for title, key in (("entities", "ents_ece"), ("relations between gold", "rel_gold_ece"))
-        if scores.get(key) is not None
+    for name, key, label in rows:
+        groups = [
+            run["ents_per_type"][label] if label else {k: run.get(f"{key}_{k}") for k in "prf"}
+            for run in runs
+        ]
+        body.append([name, *(_mean(group[k] for group in groups) for k in "prf")])
+    parts = [
+        f"{title}, test set ({first['ents_docs']:,} abstracts). {_runs(runs)}.",
+        _table(["%", "P", "R", "F1"], body),
     ]
-    calibration = f"\n\nExpected calibration error: {', '.join(errors)}." if errors else ""
-    return f"{origin}\n\n" + _table(["%", "P", "R", "F1"], body) + calibration
+    errors = [
+        f"{name} {_mean((run[key] for run in runs), 1, 3)}"
+        for name, key in (("entities", "ents_ece"), ("relations between gold", "rel_gold_ece"))
+        if first.get(key) is not None
+    ]
+    if errors:
+        parts.append(f"Expected calibration error: {', '.join(errors)}.")
+    if dev:
+        figures = [
+            f"{name} {_mean(run[key] for run in dev)}"
+            for name, key in (
+                ("entities", "ents_f"),
+                ("relations between gold entities", "rel_gold_micro_f"),
+                ("end to end", "rel_micro_f"),
+            )
+        ]
+        parts.append(
+            f"F1 on dev, trained on train alone, thresholds tuned there: {', '.join(figures)}. "
+            f"{_runs(dev)}."
+        )
+    return "\n\n".join(parts)
+
+
+def _runs(runs: List[Dict[str, Any]]) -> str:
+    metas = [run["meta"] for run in runs]
+    days = sorted({meta["date"][:10] for meta in metas})
+    seeds = ", ".join(str(meta["seed"]) for meta in metas)
+    commits = dict.fromkeys(f"`{(meta['commit'] or 'none')[:10]}`" for meta in metas)
+    spread = "; mean and standard deviation" if len(runs) > 1 else ""
+    return (
+        f"Measured {' and '.join(dict.fromkeys((days[0], days[-1])))}, "
+        f"{'seeds' if len(runs) > 1 else 'seed'} {seeds}{spread}, commit {', '.join(commits)}"
+    )
+
+
+def _mean(values: Iterable[Optional[float]], factor: float = 100, digits: int = 1) -> str:
+    known = [None if value is None else factor * value for value in values]
+    return "" if None in known else mean_and_deviation(known, digits)
 
 
 def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
@@ -76,6 +77,34 @@ def tune_pipes(
     return chosen
 
 
+def copy_tuning(nlp: Language, source: Path) -> Dict[str, Dict[str, Any]]:
+    """Set calibration and thresholds as another pipeline's, tuned on data that it was not trained
+    on. For a pipeline of the same settings that has seen that data, and looks better on it than it
+    is.
+
+    nlp (Language): Trained pipeline; its pipes and its config are changed.
+    source (Path): Pipeline as written by `spanmed finalize --dev`.
+    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold", "calibration" (or None).
+    RAISES (ValueError): If the source has not been tuned, or has other pipes to tune.
+    """
+    meta = source / "meta.json"
+    if not meta.is_file():
+        raise ValueError(f"No pipeline at {source}: make one with `spanmed finalize --dev` first.")
+    tuned = json.loads(meta.read_text(encoding="utf8")).get("thresholds") or {}
+    if not tuned or not set(tuned) <= set(nlp.pipe_names):
+        raise ValueError(
+            f"{source} has thresholds tuned for {', '.join(sorted(tuned)) or 'no pipe'}; this "
+            f"pipeline has {', '.join(nlp.pipe_names)}: tune one like it on dev first (`spanmed "
+            "finalize --dev`)."
+        )
+    copied = {}
+    for name, figures in tuned.items():
+        calibration = figures["calibration"]
+        _set_tuning(nlp, name, figures["threshold"], Calibration(*(calibration or ())))
+        copied[name] = {"threshold": figures["threshold"], "calibration": calibration}
+    return copied
+
+
 def annotate(pipe: Callable, examples: List[Example]) -> None:
     """Run one pipe over the examples' predicted Docs."""
     for start in range(0, len(examples), BATCH_SIZE):
@@ -109,9 +138,8 @@ def _tune(
     for threshold in grid:
         pipe.threshold = threshold
         figures[threshold] = evaluate()
-    pipe.threshold = best = max(figures, key=figures.get)
-    # What is saved with the pipeline
-    nlp.get_pipe_config(name).update({"threshold": best, "calibration": list(calibration)})
+    best = max(figures, key=figures.get)
+    _set_tuning(nlp, name, best, calibration)
     before = [(score, hit) for score, hit in judged if score > calibration.invert(best)]
     after = [(float(calibration.apply(numpy.float64(score))), hit) for score, hit in before]
     return {
@@ -121,3 +149,10 @@ def _tune(
         "ece_before": expected_calibration_error(before),
         "ece": expected_calibration_error(after),
     }
+
+
+def _set_tuning(nlp: Language, name: str, threshold: float, calibration: Calibration) -> None:
+    pipe = nlp.get_pipe(name)
+    pipe.threshold, pipe.calibration = threshold, calibration
+    # What is saved with the pipeline
+    nlp.get_pipe_config(name).update({"threshold": threshold, "calibration": list(calibration)})

@@ -73,6 +73,34 @@ def test_domain_run_and_comparison(folder):
     assert "| c | v | 81.0 ± 1.4 | 2 |" in text
 
 
+def test_benchmarks_over_seeds(folder):
+    scores = {
+        **SCORES,
+        **{f"{key}_{k}": 0.5 for key in ("ents", "rel_gold_micro", "rel_micro") for k in "prf"},
+        "ents_ece": 0.02,
+    }
+    (folder / "bc5cdr.json").write_text(json.dumps(scores))
+    update_document(folder / "README.md", folder)
+    text = (folder / "README.md").read_text()
+    assert "BC5CDR, test set (1,614 abstracts). Measured 2026-01-02, seed 7, commit" in text
+    assert "| **entities, strict** | 50.0 | 50.0 | 50.0 |" in text and "on dev" not in text
+    (folder / "seed1").mkdir()
+    meta = {**SCORES["meta"], "seed": 1, "date": "2026-01-04", "commit": None}
+    other = {**scores, "meta": meta, "ents_f": 0.6, "ents_ece": 0.04}
+    (folder / "seed1" / "bc5cdr.json").write_text(json.dumps(other))
+    (folder / "bc5cdr_dev.json").write_text(json.dumps({**scores, "ents_f": 0.7}))
+    update_document(folder / "README.md", folder)
+    text = (folder / "README.md").read_text()
+    assert (
+        "Measured 2026-01-02 and 2026-01-04, seeds 1, 7; mean and standard deviation, commit "
+        "`none`, `abcdef0123`."
+    ) in text
+    assert "| **entities, strict** | 50.0 ± 0.0 | 50.0 ± 0.0 | 55.0 ± 7.1 |" in text
+    assert "&nbsp;&nbsp;GENE | 50.0 ± 0.0 | 25.0 ± 0.0 | 33.3 ± 0.0 |" in text
+    assert "calibration error: entities 0.030 ± 0.014." in text
+    assert "thresholds tuned there: entities 70.0, relations between gold entities 50.0" in text
+
+
 def test_missing_marker_or_result(tmp_path):
     (tmp_path / "README.md").write_text("nothing")
     with pytest.raises(ValueError, match="lacks the line"):

@@ -3,10 +3,12 @@
 import numpy
 import pytest
 import spacy
+import srsly
 from spacy.tokens import DocBin
 
 from spacy_spanmed.calibration import Calibration
-from spacy_spanmed.tuning import tune_pipes
+from spacy_spanmed.packaging import finalize
+from spacy_spanmed.tuning import copy_tuning, tune_pipes
 from tests.conftest import make_examples
 
 
@@ -62,3 +64,37 @@ def test_calibration_is_saved_and_changes_scores_alone(copy, tmp_path, monkeypat
 def test_calibration_is_checked(calibration):
     with pytest.raises(ValueError, match="slope above 0"):
         spacy.blank("en").add_pipe("span_ner", config={"calibration": calibration})
+
+
+def test_tuning_is_copied_from_a_tuned_pipeline(copy, tmp_path):
+    thresholds = {
+        "span_ner": {"threshold": 0.35, "calibration": [0.5, -0.25], "f": 0.9},
+        "relation_extractor": {"threshold": 0.2, "calibration": None, "f": 0.8},
+    }
+    (tmp_path / "tuned").mkdir()
+    srsly.write_json(tmp_path / "tuned" / "meta.json", {"thresholds": thresholds})
+    copied = copy_tuning(copy, tmp_path / "tuned")
+    assert copied["span_ner"] == {"threshold": 0.35, "calibration": [0.5, -0.25]}
+    copy.to_disk(tmp_path / "model")
+    for nlp in (copy, spacy.load(tmp_path / "model")):
+        entities, relations = nlp.get_pipe("span_ner"), nlp.get_pipe("relation_extractor")
+        assert (entities.threshold, entities.calibration) == (0.35, (0.5, -0.25))
+        assert (relations.threshold, relations.calibration) == (0.2, (1.0, 0.0))
+
+
+def test_only_tuning_that_fits_is_copied(copy, tmp_path):
+    with pytest.raises(ValueError, match="spanmed finalize --dev"):
+        copy_tuning(copy, tmp_path / "none")
+    for number, tuned in enumerate(({}, {"ner": {"threshold": 0.5, "calibration": None}})):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        srsly.write_json(folder / "meta.json", {"thresholds": tuned})
+        with pytest.raises(ValueError, match="has thresholds tuned for"):
+            copy_tuning(copy, folder)
+
+
+def test_thresholds_have_one_source(tmp_path):
+    with pytest.raises(ValueError, match="give one of them"):
+        finalize(
+            tmp_path, tmp_path, name="x", version="0", sources=[], dev=tmp_path, like=tmp_path
+        )

@@ -18,6 +18,9 @@ def finalize(
     version: str = typer.Option("0.1.0", help="Version of the model."),
     sources: List[str] = typer.Option([], "--source", help="Data it was made from; repeatable."),
     dev: Optional[Path] = typer.Option(None, help="Development set to calibrate and tune on."),
+    like: Optional[Path] = typer.Option(
+        None, help="Take both from this tuned pipeline: for one that was trained on dev too."
+    ),
 ) -> None:
     """Round a trained pipeline to half precision, calibrate and tune it on dev, write its model card.
 
@@ -32,10 +35,13 @@ def finalize(
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with console.status("Rounding weights and tuning thresholds ..."):
-            nlp = run(source, output, name=name, version=version, sources=sources, dev=dev)
+            nlp = run(source, output, name=name, version=version, sources=sources, dev=dev, like=like)
     except ValueError as error:
         fail(str(error))
     for pipe, figures in nlp.meta["thresholds"].items():
+        if like is not None:
+            console.print(f"{pipe}: threshold {figures['threshold']}, from {like}")
+            continue
         console.print(f"{pipe}: threshold {figures['threshold']} (F1 {figures['f']:.3f} on {dev})")
         if figures["calibration"] is None:
             console.print(f"{pipe}: too few predictions on {dev} to calibrate the scores")
