@@ -76,8 +76,8 @@ def make_nlp(
         "transformer_config": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     }
     nlp.add_pipe("transformer", config={"model": model})
-    nlp.add_pipe("span_ner", config={"model": {"max_width": 8}})
     nlp.add_pipe("spanmed_abbreviations")
+    nlp.add_pipe("span_ner", config={"model": {"max_width": 8}, "pool_abbreviations": 0.5})
     nlp.add_pipe("relation_extractor", config={"model": relation_model})
     return nlp
 
