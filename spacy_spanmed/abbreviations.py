@@ -1,10 +1,11 @@
-"""The factory of scispaCy's abbreviation detector, for Docs of any length."""
+"""The factory of scispaCy's abbreviation detector, for Docs of any length, and what it found."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Iterator, Tuple
 
 from spacy.language import Language
+from spacy.tokens import Doc
 
 
 @Language.factory(
@@ -25,3 +26,16 @@ def make_abbreviation_detector(nlp: Language, name: str, make_serializable: bool
     from .abbreviation_detector import LinearAbbreviationDetector
 
     return LinearAbbreviationDetector(nlp, name, make_serializable)
+
+
+def get_abbreviations(doc: Doc) -> Iterator[Tuple[Tuple[int, int], Tuple[int, int]]]:
+    """YIELDS (Tuple[Tuple[int, int], Tuple[int, int]]): First token and end (exclusive) of each
+    use of a short form and of its long form; nothing if no abbreviation detector ran."""
+    # Not through `doc._`: that knows the extension only where scispaCy was imported
+    for item in doc.user_data.get(("._.", "abbreviations", None, None)) or ():
+        if isinstance(item, dict):
+            short = item["short_start"], item["short_end"]
+            yield short, (item["long_start"], item["long_end"])
+        else:  # scispaCy's own form: the short form as a Span
+            long = item._.long_form
+            yield (item.start, item.end), (long.start, long.end)

@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote
 
 from spacy.tokens import Doc, Span
 
+from .abbreviations import get_abbreviations
 from .doc import SPANS_KEY, Mention, get_concept_relation_tuples
 
 ID_SEPARATOR = ","
@@ -88,13 +89,8 @@ def get_long_forms(doc: Doc) -> Dict[str, str]:
     """RETURNS (Dict[str, str]): For each abbreviation in the Doc its long form; empty if no
     abbreviation detector ran."""
     forms: Dict[str, str] = {}
-    # Not through `doc._`: that knows the extension only where scispaCy was imported
-    for item in doc.user_data.get(("._.", "abbreviations", None, None)) or ():
-        if isinstance(item, dict):
-            short, long = item["short_text"], item["long_text"]
-        else:  # scispaCy's own form: the short form as a Span
-            short, long = item.text, item._.long_form.text
-        forms.setdefault(short, long)
+    for short, long in get_abbreviations(doc):
+        forms.setdefault(doc[slice(*short)].text, doc[slice(*long)].text)
     return forms
 
 

@@ -60,7 +60,10 @@ def test_mentions_with_an_id_in_common_are_one_concept():
 def test_without_ids_strings_and_abbreviations_decide():
     doc = make_gold_doc(NLP.tokenizer, TEXT, MENTIONS, layers=LAYERS)
     assert len(get_concepts(doc)) == 3
-    forms = [{"short_text": "ITD", "long_text": "Iodide transport defect"}]
+    short, long = (doc.char_span(*mention[:2]) for mention in (ITD, DEFECT))
+    assert (short.text, long.text) == ("ITD", "Iodide transport defect")
+    offsets = (short.start, short.end, long.start, long.end)
+    forms = [dict(zip(("short_start", "short_end", "long_start", "long_end"), offsets))]
     doc.user_data[("._.", "abbreviations", None, None)] = forms  # `doc._.abbreviations`
     assert [item.mentions for item in get_concepts(doc).values()] == [
         [DEFECT, ITD, ITD2],

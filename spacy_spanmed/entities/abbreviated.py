@@ -6,11 +6,12 @@ Each use of a short form takes evidence from its long form, where the text expla
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 import numpy
 from spacy.tokens import Doc
 
+from ..abbreviations import get_abbreviations
 from .decoding import softmax
 from .model import SpanScores
 
@@ -31,36 +32,25 @@ def pool_abbreviations(scores: SpanScores, docs: Sequence[Doc], weight: float) -
     """
     if not weight or not len(scores.starts) or scores.logits.shape[1] < 2:
         return
+    forms = [(n, *form) for n, doc in enumerate(docs) for form in get_abbreviations(doc)]
+    if not forms:
+        return
     changed = scores.logits.copy()  # the model's own array stays as it is
     offsets = numpy.concatenate([[0], numpy.cumsum([len(doc) for doc in docs])])
     firsts = offsets[scores.docs] + scores.starts
     blocks = numpy.searchsorted(scores.widths, numpy.arange(int(scores.widths[-1]) + 2))
-    for number, doc in enumerate(docs):
-        known: Dict[Tuple[int, int], numpy.ndarray] = {}
-        for short, long in get_abbreviations(doc):
-            if long not in known:
-                begins = range(max(0, long[0] - SLACK), long[1])
-                found = [_row(firsts, blocks, offsets[number], start, long[1]) for start in begins]
-                known[long] = _evidence(scores.logits[[row for row in found if row >= 0]])
-            row = _row(firsts, blocks, offsets[number], *short)
-            if row >= 0:
-                own = softmax(scores.logits[row : row + 1])[0]
-                pooled = (1.0 - weight) * own + weight * known[long]
-                changed[row] = numpy.log(numpy.maximum(pooled, 1e-12))
+    known: Dict[Tuple[int, Tuple[int, int]], numpy.ndarray] = {}
+    for number, short, long in forms:
+        if (number, long) not in known:
+            begins = range(max(0, long[0] - SLACK), long[1])
+            found = [_row(firsts, blocks, offsets[number], start, long[1]) for start in begins]
+            known[number, long] = _evidence(scores.logits[[row for row in found if row >= 0]])
+        row = _row(firsts, blocks, offsets[number], *short)
+        if row >= 0:
+            own = softmax(scores.logits[row : row + 1])[0]
+            pooled = (1.0 - weight) * own + weight * known[number, long]
+            changed[row] = numpy.log(numpy.maximum(pooled, 1e-12))
     scores.logits = changed
-
-
-def get_abbreviations(doc: Doc) -> Iterator[Tuple[Tuple[int, int], Tuple[int, int]]]:
-    """YIELDS (Tuple[Tuple[int, int], Tuple[int, int]]): First token and end (exclusive) of each
-    use of a short form and of its long form; nothing if no abbreviation detector ran."""
-    # Not through `doc._`: that knows the extension only where scispaCy was imported
-    for item in doc.user_data.get(("._.", "abbreviations", None, None)) or ():
-        if isinstance(item, dict):
-            short = item["short_start"], item["short_end"]
-            yield short, (item["long_start"], item["long_end"])
-        else:  # scispaCy's own form: the short form as a Span
-            long = item._.long_form
-            yield (item.start, item.end), (long.start, long.end)
 
 
 def _row(firsts: numpy.ndarray, blocks: numpy.ndarray, offset: int, start: int, end: int) -> int:

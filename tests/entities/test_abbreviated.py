@@ -5,7 +5,8 @@ import pytest
 import spacy
 from spacy.tokens import Doc
 
-from spacy_spanmed.entities.abbreviated import get_abbreviations, pool_abbreviations
+from spacy_spanmed.abbreviations import get_abbreviations
+from spacy_spanmed.entities.abbreviated import pool_abbreviations
 from spacy_spanmed.entities.decoding import softmax
 from tests.entities.test_repeats import make_scores
 
