@@ -1,6 +1,6 @@
 """Attention on CPUs, with a backward pass of its own.
 
-Small matrix products, which oneDNN computes in bfloat16 where the hardware can, one document at a
+Small matrix products, which oneDNN computes in bfloat16 where that is faster, one document at a
 time, so that its scores stay in the processor's cache. While learning they are kept for the
 backward pass, where PyTorch's fused kernel would compute them again; else the next document's
 take their place.

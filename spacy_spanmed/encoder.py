@@ -1,6 +1,6 @@
 """The transformer that carries the pretrained encoder inside a spaCy pipeline.
 
-A `spacy-transformers` TransformerModel with another PyTorch shim: bf16 on CPUs that have it
+A `spacy-transformers` TransformerModel with another PyTorch shim: bf16 on CPUs where it is faster
 (spaCy's own `mixed_precision` only knows CUDA), word embeddings that stay frozen while
 fine-tuning, an optimizer inside PyTorch, and prediction in batches of similar length, so that a
 document of any length runs in bounded memory and padding costs nothing.
@@ -25,6 +25,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from .encoders import resolve_encoder
 from .fast_layers import FastLayers
 from .memory import keep_freed_memory
+from .precision import bf16_pays
 from .torch_layer import AdamWMixin, dump_state
 from .windows import PieceCounter, SentenceWindows
 
@@ -38,17 +39,6 @@ PREDICT_PIECES = {"cpu": 2048, "cuda": 8192}
 MULTIPLE = 16
 
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")  # the first two positions aren't for text
-
-
-def supports_bf16(device: torch.device) -> bool:
-    """Whether a device multiplies bf16 matrices in hardware (elsewhere it is slower than float32).
-
-    device (torch.device): CPU or CUDA device.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 class EncoderShim(AdamWMixin, HFShim):
@@ -75,11 +65,9 @@ class EncoderShim(AdamWMixin, HFShim):
             return self._model(**inputs).last_hidden_state[:, :longest].float()
 
     def autocast(self) -> ContextManager:
-        device = self.device
-        wanted = self.precision == "bfloat16" or (
-            self.precision == "auto" and supports_bf16(device)
-        )
-        return torch.autocast(device.type, dtype=torch.bfloat16) if wanted else nullcontext()
+        device = self.device.type
+        wanted = self.precision == "bfloat16" or (self.precision == "auto" and bf16_pays(device))
+        return torch.autocast(device, dtype=torch.bfloat16) if wanted else nullcontext()
 
     def predict(self, inputs: ArgsKwargs) -> BaseModelOutput:
         """Run the encoder over rows of similar length together, without their padding.
@@ -165,7 +153,7 @@ def create_transformer_model(
     transformer_config (Dict): Settings for the Hugging Face model, such as its dropout. The
         default configs set dropout to 0: on a CPU its random numbers cost more than they bring
         in a short fine-tuning.
-    precision (str): "auto" (bf16 where the hardware has it, else float32), "float32" or
+    precision (str): "auto" (bf16 where that is faster, else float32), "float32" or
         "bfloat16". Weights are kept in float32 throughout.
     freeze_embeddings (bool): Leave the word embeddings, half of a small encoder's parameters, as
         they were pretrained.

@@ -51,7 +51,7 @@ def test_bfloat16_is_close_and_trains(tiny_letters):
 
 def test_hardware_without_bfloat16(trained, monkeypatch):
     """A pipeline trained where there is bf16 runs where there is none, in float32."""
-    monkeypatch.setattr(encoder_module, "supports_bf16", lambda device: False)
+    monkeypatch.setattr(encoder_module, "bf16_pays", lambda device: False)
     assert get_shim(trained).precision == "auto"
     doc = trained(TEXTS[0][0])
     monkeypatch.setattr(get_shim(trained), "precision", "float32")

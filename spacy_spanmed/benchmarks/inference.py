@@ -52,8 +52,8 @@ def run_benchmark(
     nlp (Language): Ours. The precision of its encoder is changed.
     groups (dict[str, Group]): From `make_groups`.
     rounds (int): Defaults to 3. Before them both pipelines read all texts once.
-    precision (str): Of our encoder: "auto" (the default: bfloat16 where the hardware computes in
-        it), "float32" (what stock uses) or "bfloat16".
+    precision (str): Of our encoder: "auto" (the default: bfloat16 where that is faster),
+        "float32" (what stock uses) or "bfloat16".
     show (Callable[[str], None]): Told what is done. Defaults to print.
     RETURNS (dict): "ratio" (ours to stock, words a second; the smaller of the groups' medians),
         "groups" (by name: "ours", "stock", "ratio", medians; "rounds"; what the texts are; "pairs"

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import torch
 from transformers import TrainingArguments
 
+from spacy_spanmed.precision import bf16_pays
 from spacy_spanmed.pretraining.config import PretrainSettings
 
 # Packages that can write the reports, any of them.
@@ -17,15 +18,12 @@ REPORT_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wa
 def use_bfloat16(precision: str) -> bool:
     """Whether to compute under bfloat16 autocast.
 
-    precision (str): "float32", "bfloat16" or "auto": where the hardware computes in bfloat16,
-        because emulated it is slower than float32.
+    precision (str): "float32", "bfloat16" or "auto": where it is the faster of the two.
     RETURNS (bool): True for autocast.
     """
     if precision != "auto":
         return precision == "bfloat16"
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return bf16_pays("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def reset_precision() -> None:

@@ -137,7 +137,7 @@ class Training(_Section):
     weight_decay (float): For weight matrices; biases and LayerNorm have none.
     grad_clip (float): Largest norm of the gradient; 0 turns clipping off.
     freeze_encoder (bool): Train the heads only: what the starting encoder knows without training.
-    precision (str): "float32", "bfloat16" (autocast), or "auto": bfloat16 where hardware has it.
+    precision (str): "float32", "bfloat16" (autocast), or "auto": the faster of them.
     compile (bool): Compile the encoder with torch.compile: slow to start, then faster.
     fsdp (str): Split the model over several GPUs instead of copying it to each: options of
         ``TrainingArguments.fsdp``, such as "full_shard auto_wrap"; empty turns it off.
