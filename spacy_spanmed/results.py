@@ -32,9 +32,13 @@ SPEEDS = {
     "bench_train.json": "train",
     "bench_pretrain.json": "pretrain",
 }
-COMPARISONS = {
-    "encoders.json": "Encoders, on dev",
-    "ablation.json": "Settings of the pipes, on dev",
+# Folders of the benchmarks' results, by the encoder
+ENCODERS = {"plain": ".", "continued on medical papers": "domain"}
+COMPARISONS = {"ablation.json": "Settings of the pipes, on dev"}
+SCORES = {
+    "entities": "ents_f",
+    "relations between gold entities": "rel_gold_micro_f",
+    "relations end to end": "rel_micro_f",
 }
 
 
@@ -75,6 +79,7 @@ def make_tables(metrics: Path) -> str:
         parts.append(f"NERO's text. {_pretraining(pretrained)}")
     for record in _read(metrics, DOMAIN).values():
         parts.append(f"{_domain(record)} {_pretraining({DOMAIN['domain.json']: record})}")
+    parts.append(_encoders(metrics))
     for title, comparison in _read(metrics, COMPARISONS).items():
         parts.append(_comparison(title, comparison))
     speeds = _read(metrics, SPEEDS)
@@ -193,19 +198,29 @@ def _benchmark(title: str, runs: List[Dict[str, Any]], dev: List[Dict[str, Any]]
     if errors:
         parts.append(f"Expected calibration error: {', '.join(errors)}.")
     if dev:
-        figures = [
-            f"{name} {_mean(run[key] for run in dev)}"
-            for name, key in (
-                ("entities", "ents_f"),
-                ("relations between gold entities", "rel_gold_micro_f"),
-                ("end to end", "rel_micro_f"),
-            )
-        ]
+        figures = [f"{name} {_mean(run[key] for run in dev)}" for name, key in SCORES.items()]
         parts.append(
             f"F1 on dev, trained on train alone, thresholds tuned there: {', '.join(figures)}. "
             f"{_runs(dev)}."
         )
     return "\n\n".join(parts)
+
+
+def _encoders(metrics: Path) -> str:
+    """RETURNS (str): F1 on dev by encoder, of corpora scored with each; empty if there is none."""
+    body, measured = [], []
+    for file, title in BENCHMARKS.items():
+        sides = [_read_seeds(metrics / place, f"{file}_dev.json") for place in ENCODERS.values()]
+        if not all(sides):
+            continue
+        for name, key in SCORES.items():
+            body.append([title, name, *(_mean(run[key] for run in runs) for runs in sides)])
+        for encoder, runs in zip(ENCODERS, sides):
+            measured.append(f"{title}, {encoder}: {_runs(runs)}.")
+    if not body:
+        return ""
+    table = _table(["F1 on dev, thresholds tuned there", "", *ENCODERS], body)
+    return "\n\n".join(("Encoders, all else equal.", table, " ".join(measured)))
 
 
 def _runs(runs: List[Dict[str, Any]]) -> str:

@@ -63,13 +63,13 @@ def test_domain_run_and_comparison(folder):
     (folder / "domain.json").write_text(json.dumps(record))
     run = {"corpus": "c", "variant": "v", "seed": 0, "commit": None, "scores": {"ents_f": 0.8}}
     runs = [run, {**run, "seed": 1, "scores": {"ents_f": 0.82}}]
-    comparison = {"plan": "configs/encoders.yml", "scores": ["ents_f"], "runs": runs}
-    (folder / "encoders.json").write_text(json.dumps(comparison))
+    comparison = {"plan": "configs/ablation.yml", "scores": ["ents_f"], "runs": runs}
+    (folder / "ablation.json").write_text(json.dumps(comparison))
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
     assert "36,756 texts, 1.5 hours, 7,407 tokens a second in bfloat16, commit `abcdef0123`" in text
     assert "| **after the run** | 4.250 | 5.000 | 40,000,000 |" in text
-    assert "bench ablation configs/encoders.yml" in text and "commit `none`" in text
+    assert "bench ablation configs/ablation.yml" in text and "commit `none`" in text
     assert "| c | v | 81.0 ± 1.4 | 2 |" in text
 
 
@@ -99,6 +99,19 @@ def test_benchmarks_over_seeds(folder):
     assert "&nbsp;&nbsp;GENE | 50.0 ± 0.0 | 25.0 ± 0.0 | 33.3 ± 0.0 |" in text
     assert "calibration error: entities 0.030 ± 0.014." in text
     assert "thresholds tuned there: entities 70.0, relations between gold entities 50.0" in text
+
+
+def test_encoders_stand_side_by_side(folder):
+    keys = ("ents_f", "rel_gold_micro_f", "rel_micro_f")
+    for place, figure in ((".", 0.8), ("seed1", 0.9), ("domain", 0.9)):
+        (folder / place).mkdir(exist_ok=True)
+        scores = {**SCORES, **dict.fromkeys(keys, figure)}
+        (folder / place / "bc5cdr_dev.json").write_text(json.dumps(scores))
+        update_document(folder / "README.md", folder)
+        text = (folder / "README.md").read_text()
+        assert ("Encoders, all else equal" in text) == (place == "domain")
+    assert "| BC5CDR | entities | 85.0 ± 7.1 | 90.0 |" in text
+    assert "BC5CDR, plain: Measured 2026-01-02, seeds 7, 7; mean" in text
 
 
 def test_missing_marker_or_result(tmp_path):

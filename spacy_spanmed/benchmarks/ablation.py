@@ -50,7 +50,7 @@ class Plan(NamedTuple):
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan, a YAML file such as `configs/encoders.yml`.
+    """Read a plan, a YAML file such as `configs/ablation.yml`.
 
     `config` is the config's path, relative to the working directory, `seeds` a list of numbers,
     `scores` a list of names. `settings` are overrides for all runs, and each of `corpora` and

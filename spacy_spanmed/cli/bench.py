@@ -216,7 +216,7 @@ def train(
 
 @app.command()
 def ablation(
-    plan: Annotated[Path, typer.Argument(help="Plan, such as configs/encoders.yml.")],
+    plan: Annotated[Path, typer.Argument(help="Plan, such as configs/ablation.yml.")],
     variant: Annotated[
         Optional[List[str]], typer.Option(help="Run only this one; may be repeated. Default: all.")
     ] = None,
@@ -231,9 +231,9 @@ def ablation(
 
     Examples:
 
-    spanmed bench ablation configs/encoders.yml --json metrics/encoders.json
+    spanmed bench ablation configs/ablation.yml --json metrics/ablation.json
 
-    spanmed bench ablation configs/encoders.yml --variant domain --json metrics/encoders.json
+    spanmed bench ablation configs/ablation.yml --variant no_repeats --json metrics/ablation.json
     """
     from ..benchmarks.ablation import read_plan, read_records, run_plan, summarise
     from ..files import write_json
