@@ -8,33 +8,44 @@ from spacy_spanmed.precision import bf16_pays
 
 
 @pytest.fixture
-def hardware(monkeypatch):
-    """Set what the processor says of itself and how fast it is."""
+def hardware(monkeypatch, tmp_path):
+    """Set what the processor says of itself."""
 
-    def pretend(amx=False, instructions=False, seconds=None):
+    def pretend(amx=False, instructions=False, cpu_info=None):
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: instructions)
-        if seconds:
-            monkeypatch.setattr(precision, "_seconds", seconds.__getitem__)
+        monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+        if cpu_info is not None:
+            (tmp_path / "cpuinfo").write_text(cpu_info)
         bf16_pays.cache_clear()
 
     yield pretend
     bf16_pays.cache_clear()
 
 
-def test_amx_and_no_instructions_need_no_timing(hardware):
-    hardware(amx=True, instructions=True, seconds={torch.bfloat16: 2.0, torch.float32: 1.0})
-    assert bf16_pays("cpu")
-    hardware(seconds={"not asked for": 1.0})
-    assert not bf16_pays("cpu")
+INTEL = "processor\t: 0\nvendor_id\t: GenuineIntel\nmodel name\t: Xeon\n"
+AMD = "processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: EPYC\n"
 
 
-@pytest.mark.parametrize("seconds, pays", [(0.5, True), (2.0, False)])
-def test_avx512_is_timed(hardware, seconds, pays):
-    hardware(instructions=True, seconds={torch.bfloat16: seconds, torch.float32: 1.0})
+@pytest.mark.parametrize(
+    "facts, pays",
+    [
+        (dict(amx=True, instructions=True, cpu_info=INTEL), True),
+        (dict(instructions=True, cpu_info=INTEL), False),
+        (dict(instructions=True, cpu_info=AMD), True),
+        (dict(instructions=True, cpu_info="processor : 0\n"), False),
+        (dict(instructions=True), False),  # no such file
+        (dict(cpu_info=AMD), False),
+    ],
+)
+def test_cpus(hardware, facts, pays):
+    hardware(**facts)
     assert bf16_pays("cpu") is pays
 
 
-def test_timing_is_of_this_machine():
-    for dtype in (torch.bfloat16, torch.float32):
-        assert 0 < precision._seconds(dtype) < 1
+def test_emulation_on_old_gpus_does_not_count(hardware, monkeypatch):
+    hardware()
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation
+    )
+    assert not bf16_pays("cuda")
