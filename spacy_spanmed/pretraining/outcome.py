@@ -18,6 +18,31 @@ from spacy_spanmed.pretraining.objectives import PretrainingModel
 RECORD_FILE = "pretraining.json"
 
 
+def check_output(paths: Paths) -> None:
+    """Check, before a run, that its result may take the place of what is there.
+
+    paths (Paths): Of the config.
+    RAISES (ValueError): ``output`` is no folder of its own: it holds other files than an earlier
+        result, or is where the run keeps something.
+    """
+    output = paths.output.resolve()
+    advice = "Name a folder that does not exist yet, such as 'training/encoder'."
+    for name, path in (("checkpoints", paths.checkpoints), ("cache", paths.cache_folder)):
+        if path.resolve().is_relative_to(output):
+            raise ValueError(
+                f"paths.output is '{paths.output}', which the finished encoder will replace as a "
+                f"whole, with paths.{name} ('{path}') inside. {advice}"
+            )
+    if not output.exists():
+        return
+    ours = (output / RECORD_FILE).is_file()
+    if not output.is_dir() or (not ours and any(output.iterdir())):
+        raise ValueError(
+            f"paths.output is '{paths.output}', which the finished encoder would replace, but it "
+            f"is not the result of a pretraining (it has no {RECORD_FILE}). {advice}"
+        )
+
+
 def find_finished(paths: Paths, fingerprint: str) -> dict[str, Any] | None:
     """The record of a finished run, if it is this one's."""
     finished = checkpoints.read_json(paths.output / RECORD_FILE)

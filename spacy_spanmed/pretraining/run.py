@@ -26,7 +26,7 @@ from spacy_spanmed.pretraining.data import make_vocabulary
 from spacy_spanmed.pretraining.evaluation import evaluate
 from spacy_spanmed.pretraining.loading import LoadedEncoder, load_encoder
 from spacy_spanmed.pretraining.objectives import PretrainingModel
-from spacy_spanmed.pretraining.outcome import find_finished, finish, write_results
+from spacy_spanmed.pretraining.outcome import check_output, find_finished, finish, write_results
 from spacy_spanmed.pretraining.packing import PackedBlocks, count_pieces
 from spacy_spanmed.pretraining.progress import ConsoleProgress
 from spacy_spanmed.pretraining.role_texts import (
@@ -90,6 +90,7 @@ def _pretrain(
     main = workers.is_main_process
     console = console if main else Console(quiet=True)
     paths, training = settings.paths, settings.training
+    on_main(lambda: check_output(paths))
     masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
     texts = on_main(lambda: fingerprint_texts(settings))
     data = {**texts, **on_main(lambda: record.data_fingerprints(masker_files))}

@@ -71,6 +71,31 @@ def test_frozen_encoder_stays_as_it_was(config_file, tmp_path, tiny_encoder):
     assert result["heldout"]["after"]["span"]["loss"] != result["heldout"]["before"]["span"]["loss"]
 
 
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        ("folder", "is not the result of a pretraining"),
+        ("folder/notes.txt", "is not the result of a pretraining"),
+        (".", "paths.checkpoints"),
+        ("checkpoints", "paths.checkpoints"),
+        ("cache/..", "paths.checkpoints"),
+    ],
+)
+def test_output_must_be_a_folder_of_its_own(config_file, tmp_path, monkeypatch, output, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("dear")
+    with pytest.raises(ValueError, match=message):
+        run(config_file, {"paths.output": output})
+    assert (tmp_path / "folder" / "notes.txt").read_text() == "dear"
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_cache_inside_the_output(config_file, tmp_path):
+    with pytest.raises(ValueError, match="paths.cache"):
+        run(config_file, {"paths.cache": str(tmp_path / "encoder" / "cache")})
+
+
 @pytest.mark.parametrize("content", ["", '{"text": "ka lo"}\n'])
 def test_too_little_text(config_file, tmp_path, content):
     (tmp_path / "train.jsonl").write_text(content)
