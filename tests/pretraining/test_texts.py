@@ -274,3 +274,23 @@ def test_fingerprint_is_of_names_in_the_folder_and_content(tmp_path):
     assert both["path"] == [str(tmp_path / "one" / name) for name in ("a.txt", "sub/b.txt")]
     with pytest.raises(ValueError, match="nope.txt' do not exist"):
         fingerprint([str(tmp_path / "nope.txt")])
+
+
+def test_fingerprint_of_a_file_is_of_its_kind_and_content(tmp_path):
+    names = ("a.txt", "b.txt", "b.v2.TXT", "a.jsonl", "a.txt.gz")
+    for name in names:
+        (tmp_path / name).write_bytes(b'{"text": "ka"}')
+    prints = [fingerprint([str(tmp_path / name)])["sha256"] for name in names]
+    assert prints[0] == prints[1] == prints[2]
+    assert len(set(prints)) == 3
+
+
+def test_what_is_no_file_in_a_folder_counts_as_little_as_it_is_read(tmp_path):
+    write(tmp_path / "texts" / "a.txt", b"ka")
+    alone = fingerprint([str(tmp_path / "texts")])
+    write(tmp_path / "elsewhere" / "b.txt", b"lo")
+    (tmp_path / "texts" / "folder").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "texts" / "broken.txt").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "texts" / "pipe.txt")
+    assert read(tmp_path / "texts") == ["ka"]
+    assert fingerprint([str(tmp_path / "texts")]) == alone

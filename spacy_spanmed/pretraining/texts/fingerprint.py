@@ -19,23 +19,30 @@ def fingerprint(entries: Sequence[str], streaming: bool = False) -> dict[str, An
     entries (Sequence[str]): See ``Sources``. All files of a folder count but for hidden ones.
     streaming (bool): Datasets of the Hub are read over the network: they count with their commit.
     RETURNS (dict): ``path`` (a list if there are several), ``files``, ``bytes`` and ``sha256``: of
-        a single file its own, of several that of their names inside the folder and contents.
+        a single file that of its kind and content, whatever its name; of several that of their
+        names inside the folder and contents.
     RAISES (ValueError): An entry does not exist or can't be read.
     """
     digest = hashlib.sha256()
     files = size = 0
-    last = ""
+    alone = len(entries) == 1 and os.path.isfile(entries[0])
     for entry in entries:
         for name, bytes_, sha256 in _parts(entry, streaming):
-            digest.update(f"{name}\0{sha256}\0".encode("utf-8", "surrogateescape"))
-            files, size, last = files + 1, size + bytes_, sha256
-    alone = len(entries) == 1 and os.path.isfile(entries[0])
+            named = _get_suffixes(name) if alone else name  # which decide how it is read
+            digest.update(f"{named}\0{sha256}\0".encode("utf-8", "surrogateescape"))
+            files, size = files + 1, size + bytes_
     return {
         "path": entries[0] if len(entries) == 1 else list(entries),
         "files": files,
         "bytes": size,
-        "sha256": last if alone else digest.hexdigest(),
+        "sha256": digest.hexdigest(),
     }
+
+
+def _get_suffixes(name: str) -> str:
+    """RETURNS (str): Such as ".jsonl" or ".txt.gz"."""
+    plain = name.lower().removesuffix(".gz")
+    return os.path.splitext(plain)[1] + name.lower()[len(plain) :]
 
 
 def _parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
@@ -48,7 +55,8 @@ def _parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
         raise ValueError(f"The texts '{entry}' do not exist: check the path, or build the corpus.")
     try:
         for file in walk(path):
-            if file == path or not file.name.startswith("."):
+            # As when they are read: no links to folders, no pipes
+            if file == path or (file.is_file() and not file.name.startswith(".")):
                 name = file.name if file == path else file.relative_to(path).as_posix()
                 yield name, file.stat().st_size, file_sha256(file)
     except OSError as error:
