@@ -22,6 +22,8 @@ PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers"
 COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
 COSMETIC_SECTIONS = {"paths", "logging"}
 COSMETIC_CODE = {"progress.py", "curves.py", "estimate.py"}
+# What pretraining computes with, outside its own folder
+SHARED_CODE = ("fast_layers.py", "cpu_attention.py", "precision.py")
 
 
 def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
@@ -61,6 +63,7 @@ def run_identity(
     }
     here = Path(__file__).parent
     code = {p.relative_to(here).as_posix(): file_sha256(p) for p in sorted(here.rglob("*.py"))}
+    code.update({f"../{name}": file_sha256(here.parent / name) for name in SHARED_CODE})
     folder = Path(resolve_encoder(encoder))
     files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
     contents = {
