@@ -23,7 +23,7 @@ class Paths(_Section):
 
     train (list): Texts to train on: one or several files, folders, and datasets as ``hf:NAME``;
         see ``texts/sources.py``.
-    dev (list): Held-out texts in the same forms; empty with ``data.held_out``.
+    dev (list): Held-out texts in the same forms; empty or null with ``data.held_out``.
     output (Path): Where the pretrained encoder goes.
     checkpoints (Path): Where checkpoints live until the run has finished.
     cache (Path): Where tokenized texts are kept for later runs; null: beside the checkpoints, in a
@@ -43,6 +43,10 @@ class Paths(_Section):
     @validator("train", "dev", pre=True)
     def _is_list(cls, value: Any) -> Any:
         return [str(value)] if isinstance(value, (str, Path)) else value
+
+    @validator("dev", pre=True)
+    def _is_none(cls, value: Any) -> Any:
+        return [] if value is None else value
 
     @property
     def cache_folder(self) -> Path:

@@ -36,8 +36,9 @@ def test_maskers_are_chosen_by_name(config_file, name, masker):
 
 def test_held_out_texts_come_from_one_place(config_file):
     share = {"paths.dev": [], "data.held_out": 0.1}
-    settings, _ = load_settings(config_file, share)
-    assert settings.paths.dev == [] and settings.data.held_out == 0.1
+    for nothing in ([], None):
+        settings, _ = load_settings(config_file, {**share, "paths.dev": nothing})
+        assert settings.paths.dev == [] and settings.data.held_out == 0.1
     for wrong in ({"data.held_out": 0.1}, {"paths.dev": []}):
         with pytest.raises(ValueError, match="paths.dev, or .* data.held_out, one of the two"):
             load_settings(config_file, wrong)
