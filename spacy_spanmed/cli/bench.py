@@ -51,7 +51,7 @@ def pretrain(
     try:
         from ..benchmarks.pretraining import Text, run_benchmark
         from ..pretraining.config import load_settings
-        from ..pretraining.texts.sources import read_texts
+        from ..pretraining.selection import read_selected
     except (ImportError, RuntimeError) as error:  # transformers wraps some in a RuntimeError
         fail(f"{error}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
     overrides = {
@@ -62,7 +62,7 @@ def pretrain(
     with errors_in_one_line(json):
         try:
             settings, _ = load_settings(config, overrides)
-            texts = list(read_texts([str(text)] if text else settings.paths.train))
+            texts = list(read_selected([str(text)] if text else settings.paths.train, settings.data))
             held_out = len(texts) // 20
             result = run_benchmark(
                 settings,

@@ -15,7 +15,8 @@ from spacy_spanmed.pretraining.cleaning import clean_text
 from spacy_spanmed.pretraining.config import DataSettings
 from spacy_spanmed.pretraining.duplicates import SeenTexts
 from spacy_spanmed.pretraining.overlap import EvaluationTexts
-from spacy_spanmed.pretraining.texts.reading import Document
+from spacy_spanmed.pretraining.texts.reading import Document, Meter, TextOptions, TextProblems
+from spacy_spanmed.pretraining.texts.sources import Sources
 
 READ, KEPT = "documents_read", "documents_kept"
 EMPTY, SHORT, DUPLICATE, OVERLAPPING = "empty", "too_short", "duplicate", "overlapping"
@@ -92,6 +93,20 @@ class Selection:
         if self._evaluation is not None and self._evaluation.overlap(text):
             return OVERLAPPING
         return None
+
+
+def read_selected(entries: Sequence[str], settings: DataSettings) -> Iterator[str]:
+    """Read texts as a run does, those of both its sides.
+
+    entries (Sequence[str]): Files, folders and datasets.
+    settings (DataSettings): How to read, clean and select. ``exclude`` is not looked at.
+    YIELDS (str): Texts.
+    RAISES (ValueError): See ``Sources``.
+    """
+    options = TextOptions(settings.text_field, settings.txt_documents)
+    sources = Sources(entries, options, TextProblems(settings.on_error))
+    whole = settings.copy(update={"held_out": 0.0})
+    yield from Selection(whole).select(sources.read(Meter()))
 
 
 def is_held_out(text: str, share: float) -> bool:

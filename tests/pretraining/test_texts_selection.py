@@ -12,7 +12,11 @@ from spacy_spanmed.pretraining.cleaning import clean_text
 from spacy_spanmed.pretraining.config import DataSettings
 from spacy_spanmed.pretraining.duplicates import SeenTexts
 from spacy_spanmed.pretraining.overlap import EvaluationTexts
-from spacy_spanmed.pretraining.selection import Selection, read_evaluation_texts
+from spacy_spanmed.pretraining.selection import (
+    Selection,
+    read_evaluation_texts,
+    read_selected,
+)
 from spacy_spanmed.pretraining.sentences import sentence_ends
 from spacy_spanmed.pretraining.texts.reading import Document
 
@@ -162,6 +166,15 @@ def test_a_share_is_held_out_and_nothing_is_on_both_sides():
     selection = Selection(settings)
     list(selection.select(documents))
     assert selection.report()["documents_other_side"] == len(dev)
+
+
+def test_reading_for_a_benchmark_follows_the_settings(tmp_path):
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"abstract": "ka  <cit>"}\n{"abstract": "lo"}\n{"abstract": "lo"}\n[]\n')
+    settings = DataSettings(
+        text_field="abstract", on_error="skip", replace=[("<cit>", "mi")], held_out=0.5
+    )
+    assert list(read_selected([str(file)], settings)) == ["ka mi", "lo"]
 
 
 def test_placeholders_and_headings_are_replaced():
