@@ -17,6 +17,9 @@ from thinc.types import Floats2d
 
 from ..torch_layer import ModuleShim, make_torch_layer, run_module
 
+# Tokens whose spans are scored at once while predicting: bounds the memory of long Docs
+PREDICT_TOKENS = 1024
+
 
 @dataclass
 class SpanScores:
@@ -59,15 +62,23 @@ class BiaffineSpans(torch.nn.Module):
         """X: (tokens, nI). firsts: for each width, the rows in X where such a span starts."""
         hidden = torch.nn.functional.gelu(self.project(self.dropout(X)))
         starts, ends = self.dropout(hidden).chunk(2, dim=-1)
-        left = torch.einsum("ti,ioj->toj", starts, self.bilinear)
         start_scores, end_scores = self.start(starts), self.end(ends)
-        logits = []
-        for width, first in enumerate(firsts):
-            last = first + width
-            scores = torch.einsum("toj,tj->to", left[first], ends[last])
-            scores = scores + start_scores[first] + end_scores[last] + self.width.weight[width]
-            logits.append(scores)
-        return torch.cat(logits)
+        size = max(len(X), 1) if self.training else PREDICT_TOKENS
+        blocks = range(0, len(X), size)
+        parts = []
+        for first in firsts:
+            counts = torch.bincount(first // size, minlength=len(blocks))
+            parts.append(first.split(counts.tolist()))
+        logits: List[List[torch.Tensor]] = [[] for _ in firsts]
+        for block, begin in enumerate(blocks):
+            left = torch.einsum("ti,ioj->toj", starts[begin : begin + size], self.bilinear)
+            for width, part in enumerate(parts):
+                first = part[block]
+                last = first + width
+                scores = torch.einsum("toj,tj->to", left[first - begin], ends[last])
+                scores = scores + start_scores[first] + end_scores[last] + self.width.weight[width]
+                logits[width].append(scores)
+        return torch.cat([scores for of_width in logits for scores in of_width])
 
 
 def build_span_scorer(
