@@ -28,6 +28,10 @@ class LinearAbbreviationDetector(AbbreviationDetector):
         ]
         self.matcher.add("parenthesis", patterns)
 
+    def __call__(self, doc: Doc) -> Doc:
+        doc._.abbreviations = []  # scispaCy adds to what an earlier pass over the Doc found
+        return super().__call__(doc)
+
     def find_matches_for(
         self, filtered: List[Tuple[Span, Span]], doc: Doc
     ) -> List[Tuple[Span, Set[Span]]]:

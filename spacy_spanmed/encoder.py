@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from spacy_transformers import TransformerModel
 from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import Model, chain
+from thinc.api import Model, Shim, chain
 from thinc.types import ArgsKwargs
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -241,8 +241,13 @@ def _count_pieces(model: TransformerModel) -> None:
 
 
 def _replace_listener(model: TransformerModel) -> Model:
-    """A copy of the encoder, to take a listener's place."""
+    """A copy of the encoder, to take a listener's place. It comes as a deep copy."""
     _count_pieces(model)
+    for node in model.walk():
+        for shim in node.shims:  # by whose ids a thinc optimizer keeps what belongs to each
+            with Shim.global_id_lock:
+                Shim.global_id += 1
+                shim.id = Shim.global_id
     return chain(model, split_trf_batch())
 
 

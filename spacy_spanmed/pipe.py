@@ -96,11 +96,15 @@ class LabelledPipe(TrainablePipe):
 
         RAISES (ValueError): If the model listens to a transformer that did not run.
         """
-        if not any(node.name == "transformer-listener" for node in self.model.walk()):
-            return
-        for doc in docs:
-            if len(doc) and (not doc.has_extension("trf_data") or doc._.trf_data is None):
-                raise ValueError(
-                    f"{self.name} has no input: the component 'transformer' did not run on this "
-                    "Doc. It must be in the pipeline, enabled, and before this component."
-                )
+        if not all(self.has_input(doc) for doc in docs):
+            raise ValueError(
+                f"{self.name} has no input: the component 'transformer' did not run on this "
+                "Doc. It must be in the pipeline, enabled, and before this component."
+            )
+
+    def has_input(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether the Doc has what the transformer made of it, if the model
+        listens to one."""
+        if not len(doc) or (doc.has_extension("trf_data") and doc._.trf_data is not None):
+            return True
+        return not any(node.name == "transformer-listener" for node in self.model.walk())

@@ -23,6 +23,7 @@ from .doc import (
     Mention,
     get_layers,
     get_mentions,
+    get_unknown_tokens,
 )
 
 Scores = Dict[str, Any]
@@ -150,7 +151,7 @@ def score_entities(
         docs += 1
         gold = set(get_mentions(reference))
         gold_offsets = {(start, end) for start, end, _ in gold}
-        unknown = _unknown_tokens(reference)
+        unknown = get_unknown_tokens(reference)
         ents = _judged(predicted.ents, gold_offsets, unknown)
         flat.add(gold, ents, lambda mention: mention[2])
         judged += [(s, mention in gold) for mention, s in _scores(predicted) if mention in ents]
@@ -199,13 +200,6 @@ def _judged(
         for start, end, label in found
         if (start, end) in gold_offsets or not _touches(start, end, unknown)
     }
-
-
-def _unknown_tokens(reference: Doc) -> List[Offsets]:
-    """Character offsets of the tokens that lack entity annotation, in an annotated Doc."""
-    if not reference.has_annotation("ENT_IOB"):
-        return []  # annotated by spans alone: all of it is known
-    return [(t.idx, t.idx + len(t)) for t in reference if t.ent_iob == 0]
 
 
 def _touches(start: int, end: int, regions: List[Offsets]) -> bool:

@@ -73,9 +73,10 @@ class AdamWMixin:
         module = self._model
         found = [] if module is None else module.named_parameters()
         swapped = [
-            (parameter, params[self._average_key(name)])
+            (parameter, average)
             for name, parameter in found
-            if self._average_key(name) in params
+            for average in [params.get(self._average_key(name))]
+            if average is not None and average.shape == parameter.shape
         ]
         kept = [parameter.detach().clone() for parameter, _ in swapped]
         with torch.no_grad():

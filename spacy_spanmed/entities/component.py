@@ -12,7 +12,15 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from ..doc import ENTITIES, SPANS_KEY, get_layers, get_mentions
+from ..doc import (
+    ENTITIES,
+    SCORES_ATTR,
+    SPANS_KEY,
+    get_layers,
+    get_mentions,
+    get_unknown_tokens,
+    select_flat,
+)
 from ..pipe import LISTENER, LabelledPipe
 
 DEFAULT_MODEL = {
@@ -74,8 +82,9 @@ class SpanNER(LabelledPipe):
     """Finds entities by scoring every span of up to `max_width` tokens.
 
     Writes `doc.ents` (best non-overlapping spans), `doc.spans["spanmed"]` (nested candidates
-    too, best first, scores in `.attrs["scores"]`) and `span._.score`. Docs without the
-    layer "entities" (see `spacy_spanmed.doc`) are neither learned from nor scored.
+    too, best first, scores in `.attrs["scores"]`) and `span._.score`. Entities that a Doc has
+    already stay, and nothing that overlaps them becomes one. Docs without the layer "entities"
+    (see `spacy_spanmed.doc`) are neither learned from nor scored.
 
     vocab (Vocab), model (Model[List[Doc], SpanScores]), name (str): As in any spaCy pipe.
     threshold (float): Lowest score of an entity, between 0 and 1. Defaults to 0.5.
@@ -171,21 +180,34 @@ class SpanNER(LabelledPipe):
         return decode(scores, len(docs), self.threshold, self.calibration)
 
     def set_annotations(self, docs: Iterable[Doc], candidates: List[List[Any]]) -> None:
-        """Write entities, nested candidates and their scores."""
-        from .decoding import select_flat
+        """Write entities, nested candidates and their scores. Entities that the Doc has from
+        elsewhere, such as an `entity_ruler`, stay, as they do before spaCy's own `ner`."""
+        from .decoding import drop_crossing
 
         for doc, spans in zip(docs, candidates):
-            group = [Span(doc, s.start, s.end, label=self.labels[s.label - 1]) for s in spans]
-            doc.spans[SPANS_KEY] = SpanGroup(
-                doc, name=SPANS_KEY, spans=group, attrs={"scores": [s.score for s in spans]}
-            )
-            flat = set(select_flat(spans))
-            ents = []
-            for span, scored in zip(group, spans):
-                span._.score = scored.score
-                if scored in flat:
-                    ents.append(span)
-            doc.set_ents(ents)
+            preset = self._find_preset(doc)
+            taken = {(ent.start, ent.end) for ent in preset}
+            group = list(preset)
+            for start, end, label, score in spans:
+                if (start, end) not in taken:
+                    group.append(Span(doc, start, end, label=self.labels[label - 1]))
+                    group[-1]._.score = score
+            if preset:
+                group = drop_crossing(group)
+            scores = [1.0 if span._.score is None else span._.score for span in group]
+            attrs = {SCORES_ATTR: scores, "pipe": self.name, "preset": len(preset)}
+            doc.spans[SPANS_KEY] = SpanGroup(doc, name=SPANS_KEY, spans=group, attrs=attrs)
+            doc.set_ents(select_flat(group))
+
+    def _find_preset(self, doc: Doc) -> List[Span]:
+        """RETURNS (List[Span]): The entities of a Doc that this pipe did not write itself, in an
+        earlier pass."""
+        own = set()
+        group = doc.spans.get(SPANS_KEY)
+        if group is not None and group.attrs.get("pipe") == self.name:
+            written = list(group)[group.attrs["preset"] :]
+            own = {(span.start, span.end, span.label) for span in written}
+        return [ent for ent in doc.ents if (ent.start, ent.end, ent.label) not in own]
 
     def update(
         self,
@@ -221,7 +243,8 @@ class SpanNER(LabelledPipe):
         """Cross-entropy over the classes of every span, summed, per token of the labelled Docs.
 
         scores (SpanScores): Of the examples' predicted Docs. A mention that no span stands for
-            (inside a token, or too wide) can't be learned; its text counts as no entity.
+            (inside a token, or too wide) can't be learned; its text counts as no entity. Spans
+            with tokens whose annotation is missing ("-") are neither learned nor unlearned.
         RETURNS (Tuple[float, Floats2d]): The loss and its gradient by the logits.
         RAISES (ValueError): If a gold label is unknown.
         """
@@ -239,24 +262,48 @@ class SpanNER(LabelledPipe):
             )
         }
         tokens = 0
+        known = numpy.ones(len(logits), dtype="float32")
         for i, eg in enumerate(examples):
             if ENTITIES not in get_layers(eg.reference):
                 continue
             labelled[i] = 1.0
             tokens += len(eg.predicted)
+            unknown = get_unknown_tokens(eg.reference)
+            if unknown:
+                known[_find_touching(scores, i, eg.predicted, unknown)] = 0.0
             for start, end, label in get_mentions(eg.reference):
                 self.check_label(label)
                 span = eg.predicted.char_span(start, end)
                 row = rows.get((i, span.start, len(span) - 1)) if span is not None else None
                 if row is not None:
                     gold[row] = index[label]
-        weights = labelled[scores.docs][:, None] / max(tokens, 1)
+        known[gold > 0] = 1.0
+        weights = (known * labelled[scores.docs])[:, None] / max(tokens, 1)
         probs = softmax(logits) if len(logits) else logits
         picked = probs[numpy.arange(len(gold)), gold]
         loss = float(-(numpy.log(numpy.maximum(picked, 1e-12)) * weights[:, 0]).sum())
         d_logits = probs.copy()
         d_logits[numpy.arange(len(gold)), gold] -= 1.0
         return loss, self.model.ops.asarray2f(d_logits * weights)
+
+
+def _find_touching(
+    scores: Any, index: int, doc: Doc, regions: List[Tuple[int, int]]
+) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): The rows of the spans of a Doc that share text with some regions.
+
+    scores (SpanScores): Of a batch. index (int): The Doc's in it. regions (List[Tuple[int, int]]):
+        In characters, ends exclusive.
+    """
+    touched = numpy.zeros(len(doc) + 1, dtype="int64")  # tokens before each that are touched
+    for start, end in regions:
+        span = doc.char_span(start, end, alignment_mode="expand")
+        if span is not None:
+            touched[span.start + 1 : span.end + 1] = 1
+    touched = touched.cumsum()
+    rows = numpy.flatnonzero(scores.docs == index)
+    starts = scores.starts[rows]
+    return rows[touched[starts + scores.widths[rows] + 1] > touched[starts]]
 
 
 def install_score_extension() -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Tuple
+from typing import Iterable, List, NamedTuple
 
 import numpy
 
 from ..calibration import Calibration
+from ..doc import SpanT
 from .model import SpanScores
 
 
@@ -64,7 +65,7 @@ def decode(
     return [drop_crossing(spans) for spans in found]
 
 
-def drop_crossing(spans: List[ScoredSpan]) -> List[ScoredSpan]:
+def drop_crossing(spans: Iterable[SpanT]) -> List[SpanT]:
     """Keep spans, best first, that cross no span kept before.
 
     Linear in the tokens covered: `deepest[i]`, the farthest end of a kept span that starts at i,
@@ -83,15 +84,3 @@ def drop_crossing(spans: List[ScoredSpan]) -> List[ScoredSpan]:
         farthest_end[span.start] = max(farthest_end.get(span.start, 0), span.end)
         earliest_start[span.end] = min(earliest_start.get(span.end, span.start), span.start)
     return kept
-
-
-def select_flat(spans: List[ScoredSpan]) -> List[ScoredSpan]:
-    """Keep spans, best first, that overlap no span kept before; RETURNS them by position."""
-    taken: set = set()
-    kept = []
-    for span in spans:
-        tokens: Tuple[int, ...] = tuple(range(span.start, span.end))
-        if taken.isdisjoint(tokens):
-            taken.update(tokens)
-            kept.append(span)
-    return sorted(kept)

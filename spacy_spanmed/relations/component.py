@@ -108,7 +108,7 @@ class RelationExtractor(LabelledPipe):
     """Finds relations between the entities of a Doc, across sentences too, in one encoder pass.
 
     Writes `doc._.relations` (see `spacy_spanmed.doc`), between concepts `doc._.concept_relations`
-    too (see `spacy_spanmed.concepts`). Docs without the layer "relations" are neither learned from
+    too (see `spacy_spanmed.concepts`), in place of those that the Doc had. Docs without the layer "relations" are neither learned from
     nor scored.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
@@ -171,6 +171,15 @@ class RelationExtractor(LabelledPipe):
 
         resize_output(self.model, n_labels)
 
+    def _add_entity_labels(self, labels: Iterable[str]) -> None:
+        known = self.model.attrs["entity_labels"]
+        new = [label for label in labels if label not in known]
+        self.model.attrs["entity_labels"] = [*known, *new]
+        if new and known:
+            from .model import resize_entity_labels
+
+            resize_entity_labels(self.model)
+
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
@@ -186,8 +195,11 @@ class RelationExtractor(LabelledPipe):
         validate_get_examples(get_examples, "RelationExtractor.initialize")
         if labels is None:
             labels = collect_labels(eg.reference for eg in get_examples())
-        self.model.attrs["entity_labels"] = list(labels["entity_labels"])
-        self.cfg["pair_types"] = [list(pair) for pair in labels.get("pair_types", ())]
+        # A pipe that was trained before keeps what it knows, as with `add_label`
+        self._add_entity_labels(labels["entity_labels"])
+        types = [list(pair) for pair in labels.get("pair_types", ())]
+        known = self.cfg["pair_types"]
+        self.cfg["pair_types"] = known + [pair for pair in types if pair not in known]
         for label in labels["labels"]:
             self.add_label(label)
         if not self.labels:
@@ -351,7 +363,15 @@ class RelationExtractor(LabelledPipe):
 
         examples = list(examples)
         scores = super().score(examples, **{"directed": self.directed, **kwargs})
-        with_gold = self.predict_between_gold(examples)
+        with_gold = []
+        if all(self.has_input(eg.predicted) for eg in examples):
+            with_gold = self.predict_between_gold(examples)
+        else:  # only now: pipes are scored after all of them ran
+            warnings.warn(
+                f"{self.name}: no scores of relations between gold mentions (rel_gold_...), because "
+                "a pipe such as 'doc_cleaner' removed what the transformer made of the Docs. "
+                "Evaluate without that pipe to see them."
+            )
         scores.update(
             score_relations(with_gold, prefix="rel_gold", directed=self.directed, by_id=True)
         )

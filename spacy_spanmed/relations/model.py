@@ -294,6 +294,27 @@ def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_tra
     return logits, backprop
 
 
+def resize_entity_labels(model: Model) -> None:
+    """Add rows for entity labels at the end; what is known stays as it is. A new label starts as
+    an unknown one does.
+
+    model (Model): Its `entity_labels` already name the new ones.
+    """
+    shim: ModuleShim = model.shims[0]
+    if shim._model is None:
+        return
+    old, known = shim._model, shim.settings["nL"]
+    count = len(model.attrs["entity_labels"]) + 1
+    new = PairClassifier(**{**shim.settings, "nL": count})
+    tables = ["label.weight"] + (["mark.weight"] if shim.settings.get("layers") else [])
+    state = old.state_dict()
+    for name in tables:
+        unknown = state[name][UNKNOWN_LABEL].expand(count - known, -1)
+        state[name] = torch.cat([state[name], unknown])
+    new.load_state_dict(state)
+    shim.replace(new, nL=count)
+
+
 def resize_output(model: Model, nO: int) -> None:
     """Add relation labels at the end; what is known stays as it is.
 

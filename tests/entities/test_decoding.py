@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_spanmed.entities.decoding import ScoredSpan, decode, drop_crossing, select_flat
+from spacy_spanmed.doc import select_flat
+from spacy_spanmed.entities.decoding import ScoredSpan, decode, drop_crossing
 from spacy_spanmed.entities.model import SpanScores, enumerate_spans
 
 SPANS = st.lists(
