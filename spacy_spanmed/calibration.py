@@ -39,7 +39,7 @@ class Calibration(NamedTuple):
 
 
 def fit_calibration(predictions: Sequence[Judged]) -> Optional[Calibration]:
-    """Find the curve with the lowest log loss, by Newton's method on Platt's smoothed targets.
+    """Find the curve with the lowest log loss on Platt's smoothed targets.
 
     predictions (Sequence[Judged]): Of held-out data, uncalibrated, down to a low threshold.
     RETURNS (Optional[Calibration]): None with too few predictions (see FEWEST), or if higher
@@ -52,22 +52,47 @@ def fit_calibration(predictions: Sequence[Judged]) -> Optional[Calibration]:
     if min(right, wrong) < FEWEST:
         return None
     targets = numpy.where(hits > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
-    inputs = numpy.stack([_logit(scores), numpy.ones_like(scores)], axis=1)
-    weights = numpy.array([1.0, 0.0])
+    inputs = _logit(scores)[:, None]
+    weights = fit_logistic(inputs, targets, start=numpy.array([1.0, 0.0]))
+    slope, offset = (round(float(weight), 4) for weight in weights)
+    return Calibration(slope, offset) if slope > 0 else None
+
+
+def fit_logistic(
+    inputs: numpy.ndarray,
+    targets: numpy.ndarray,
+    penalty: float = 0.0,
+    start: Optional[numpy.ndarray] = None,
+) -> numpy.ndarray:
+    """Logistic regression: the weights with the lowest log loss, by Newton's method.
+
+    inputs (numpy.ndarray): (rows, inputs). targets (numpy.ndarray): (rows,), in [0, 1].
+    penalty (float): Half of it times each weight's square, the bias's not, adds to the loss.
+        Defaults to 0.
+    start (Optional[numpy.ndarray]): Weights to start from. Defaults to zeros.
+    RETURNS (numpy.ndarray): A weight for each input, then the bias.
+    """
+    inputs = numpy.append(inputs, numpy.ones((len(inputs), 1)), axis=1)
+    weights = numpy.zeros(inputs.shape[1]) if start is None else start
+    penalties = numpy.full(len(weights), penalty)
+    penalties[-1] = 0.0
+
+    def loss(weights: numpy.ndarray) -> float:
+        return _log_loss(inputs @ weights, targets) + float((penalties * weights**2).sum()) / 2
+
     for _ in range(100):
         probabilities = _sigmoid(inputs @ weights)
-        gradient = inputs.T @ (probabilities - targets)
+        gradient = inputs.T @ (probabilities - targets) + penalties * weights
         curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs
-        step = numpy.linalg.solve(curvature + 1e-9 * numpy.eye(2), gradient)
-        loss = _log_loss(inputs @ weights, targets)
+        step = numpy.linalg.solve(curvature + numpy.diag(penalties + 1e-9), gradient)
+        before = loss(weights)
         # Far from the minimum Newton's step may go too far.
-        while _log_loss(inputs @ (weights - step), targets) > loss and abs(step).max() > 1e-6:
+        while loss(weights - step) > before and abs(step).max() > 1e-6:
             step /= 2
         weights = weights - step
         if abs(step).max() <= 1e-6:
             break
-    slope, offset = (round(float(weight), 4) for weight in weights)
-    return Calibration(slope, offset) if slope > 0 else None
+    return weights
 
 
 def expected_calibration_error(predictions: Sequence[Judged], bins: int = 10) -> Optional[float]:

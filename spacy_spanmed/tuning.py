@@ -28,8 +28,9 @@ def tune_pipes(
 
     The thresholds are those with the best F1, each chosen alone: entities by `ents_f`, relations by
     `rel_gold_micro_f` (between gold entities), so that the second does not make up for errors of
-    the first. Relations' scores are calibrated between predicted entities, as users get them. A
-    pipe is left as it is if the pipeline lacks it or the data lacks its layer. The encoder runs
+    the first. Before that, what a pair's rivals say of it is fitted, between gold entities too (see
+    `relations/rivals.py`). Relations' scores are calibrated between predicted entities, as users
+    get them. A pipe is left as it is if the pipeline lacks it or the data lacks its layer. The encoder runs
     once.
 
     nlp (Language): Trained pipeline; its pipes and its config are changed.
@@ -37,7 +38,8 @@ def tune_pipes(
     grid (Sequence[float]): Thresholds to try, each in [0, 1), of calibrated scores.
     RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold" and "f" on the data,
         "calibration" (None if there was too little to fit one), and expected calibration errors
-        without and with it, "ece_before" and "ece", on the data that it was fitted on.
+        without and with it, "ece_before" and "ece", on the data that it was fitted on; for
+        relations also "rivals".
     """
     examples = list(create_gold_corpus(data)(nlp))
     chosen: Dict[str, Dict[str, Any]] = {}
@@ -56,6 +58,8 @@ def tune_pipes(
             if some:
                 chosen[name] = _tune(nlp, name, judge_entities, entity_f, grid)
         if name == "relation_extractor":
+            from .relations.rival_fitting import fit_rivals
+
             some = _with_layer(examples, RELATIONS)
 
             def judge_relations(judged: List[Judged]) -> None:
@@ -72,7 +76,10 @@ def tune_pipes(
                 return scores["rel_gold_micro_f"] or 0.0
 
             if some:
+                _set(nlp, name, rivals={})
+                _set(nlp, name, rivals=fit_rivals(pipe, some) or {})
                 chosen[name] = _tune(nlp, name, judge_relations, relation_f, grid)
+                chosen[name]["rivals"] = pipe.rivals
         annotate(pipe, examples)
     return chosen
 
@@ -84,7 +91,8 @@ def copy_tuning(nlp: Language, source: Path) -> Dict[str, Dict[str, Any]]:
 
     nlp (Language): Trained pipeline; its pipes and its config are changed.
     source (Path): Pipeline as written by `spanmed finalize --dev`.
-    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold", "calibration" (or None).
+    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold", "calibration" (or None), for
+        relations also "rivals".
     RAISES (ValueError): If the source has not been tuned, or has other pipes to tune.
     """
     meta = source / "meta.json"
@@ -99,9 +107,10 @@ def copy_tuning(nlp: Language, source: Path) -> Dict[str, Dict[str, Any]]:
         )
     copied = {}
     for name, figures in tuned.items():
-        calibration = figures["calibration"]
-        _set_tuning(nlp, name, figures["threshold"], Calibration(*(calibration or ())))
-        copied[name] = {"threshold": figures["threshold"], "calibration": calibration}
+        kept = {key: figures[key] for key in ("threshold", "calibration", "rivals") if key in figures}
+        calibration = list(Calibration(*(figures["calibration"] or ())))
+        _set(nlp, name, **{**kept, "calibration": calibration})
+        copied[name] = kept
     return copied
 
 
@@ -139,7 +148,7 @@ def _tune(
         pipe.threshold = threshold
         figures[threshold] = evaluate()
     best = max(figures, key=figures.get)
-    _set_tuning(nlp, name, best, calibration)
+    _set(nlp, name, threshold=best, calibration=list(calibration))
     before = [(score, hit) for score, hit in judged if score > calibration.invert(best)]
     after = [(float(calibration.apply(numpy.float64(score))), hit) for score, hit in before]
     return {
@@ -151,8 +160,9 @@ def _tune(
     }
 
 
-def _set_tuning(nlp: Language, name: str, threshold: float, calibration: Calibration) -> None:
+def _set(nlp: Language, name: str, **settings: Any) -> None:
+    """Change settings of a pipe, and what is saved of them with the pipeline."""
     pipe = nlp.get_pipe(name)
-    pipe.threshold, pipe.calibration = threshold, calibration
-    # What is saved with the pipeline
-    nlp.get_pipe_config(name).update({"threshold": threshold, "calibration": list(calibration)})
+    for key, value in settings.items():
+        setattr(pipe, key, Calibration(*value) if key == "calibration" else value)
+    nlp.get_pipe_config(name).update(settings)

@@ -8,8 +8,11 @@ from spacy.tokens import DocBin
 
 from spacy_spanmed.calibration import Calibration
 from spacy_spanmed.packaging import finalize
+from spacy_spanmed.relations.rivals import BIAS, FEATURES
 from spacy_spanmed.tuning import copy_tuning, tune_pipes
 from tests.conftest import make_examples
+
+WEIGHTS = {BIAS: -50.0, **dict.fromkeys(FEATURES, 0.25)}
 
 
 def test_tuned_thresholds_are_the_best_and_are_saved(copy, tmp_path):
@@ -60,6 +63,29 @@ def test_calibration_is_saved_and_changes_scores_alone(copy, tmp_path, monkeypat
         assert one.score == pytest.approx(fitted.apply(numpy.float64(other.score)), abs=1e-4)
 
 
+def test_what_rivals_say_is_fitted_saved_and_used(copy, tmp_path, monkeypatch):
+    docs = [eg.reference for eg in make_examples(copy)]
+    DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")
+    copy.get_pipe("relation_extractor").rivals = WEIGHTS
+    chosen = tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.4,))
+    assert chosen["relation_extractor"]["rivals"] == {}  # too little data
+    seen = []
+
+    def fit(described, targets):
+        seen.extend((len(part), int(hits.sum())) for part, hits in zip(described, targets))
+        return WEIGHTS
+
+    monkeypatch.setattr("spacy_spanmed.relations.rival_fitting.fit_weights", fit)
+    chosen = tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.4,))
+    assert chosen["relation_extractor"]["rivals"] == WEIGHTS
+    # Gold relations between gold mentions, and once more between the same, predicted
+    assert sum(hits for _, hits in seen) >= sum(len(doc._.relations) for doc in docs) > 0
+    copy.to_disk(tmp_path / "model")
+    for nlp in (copy, spacy.load(tmp_path / "model")):
+        assert nlp.get_pipe("relation_extractor").rivals == WEIGHTS
+        assert not nlp(docs[0].text)._.relations
+
+
 @pytest.mark.parametrize("calibration", [[0.0, 0.0], [1.0], [-1.0, 0.0]])
 def test_calibration_is_checked(calibration):
     with pytest.raises(ValueError, match="slope above 0"):
@@ -69,8 +95,10 @@ def test_calibration_is_checked(calibration):
 def test_tuning_is_copied_from_a_tuned_pipeline(copy, tmp_path):
     thresholds = {
         "span_ner": {"threshold": 0.35, "calibration": [0.5, -0.25], "f": 0.9},
-        "relation_extractor": {"threshold": 0.2, "calibration": None, "f": 0.8},
-    }
+        "relation_extractor": {
+            "threshold": 0.2, "calibration": None, "f": 0.8, "rivals": WEIGHTS,
+        },
+    }  # fmt: skip
     (tmp_path / "tuned").mkdir()
     srsly.write_json(tmp_path / "tuned" / "meta.json", {"thresholds": thresholds})
     copied = copy_tuning(copy, tmp_path / "tuned")
@@ -80,6 +108,7 @@ def test_tuning_is_copied_from_a_tuned_pipeline(copy, tmp_path):
         entities, relations = nlp.get_pipe("span_ner"), nlp.get_pipe("relation_extractor")
         assert (entities.threshold, entities.calibration) == (0.35, (0.5, -0.25))
         assert (relations.threshold, relations.calibration) == (0.2, (1.0, 0.0))
+        assert relations.rivals == WEIGHTS
 
 
 def test_only_tuning_that_fits_is_copied(copy, tmp_path):

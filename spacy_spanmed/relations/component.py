@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from itertools import islice
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
+import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
@@ -35,8 +37,10 @@ from .candidates import (
 from .gold import collect_labels, get_gold_relations, get_pair_types
 from .loss import get_pair_loss
 from .pooling import Found, decode
+from .rivals import apply_weights, check_weights, describe_rivals
 
 Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
+BATCH_SIZE = 128  # Docs whose gold mentions are looked at together
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.PairScorer.v1",
@@ -56,6 +60,7 @@ DEFAULT_MODEL = {
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
         "calibration": [1.0, 0.0],
+        "rivals": {},
         "max_distance": 128,
         "max_pairs": 10000,
         "concepts": False,
@@ -79,6 +84,7 @@ def make_relation_extractor(
     model: Model,
     threshold: float,
     calibration: List[float],
+    rivals: Dict[str, float],
     max_distance: int,
     max_pairs: int,
     concepts: bool,
@@ -94,6 +100,7 @@ def make_relation_extractor(
         name,
         threshold=threshold,
         calibration=calibration,
+        rivals=rivals,
         max_distance=max_distance,
         max_pairs=max_pairs,
         concepts=concepts,
@@ -115,6 +122,8 @@ class RelationExtractor(LabelledPipe):
     threshold (float): Lowest score of a relation. Defaults to 0.5.
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
+    rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the other pairs
+        of the Doc (see `rivals.py`); `spanmed finalize` fits them. Defaults to none: it doesn't.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
     max_pairs (int): Ordered pairs looked at in a Doc, the closest first. If there are more, a
         warning counts them. Defaults to 10,000.
@@ -139,6 +148,7 @@ class RelationExtractor(LabelledPipe):
         *,
         threshold: float = 0.5,
         calibration: Sequence[float] = (1.0, 0.0),
+        rivals: Mapping[str, float] = {},
         max_distance: int = 128,
         max_pairs: int = 10000,
         concepts: bool = False,
@@ -148,6 +158,7 @@ class RelationExtractor(LabelledPipe):
         scorer: Optional[Callable] = None,
     ):
         super().__init__(vocab, model, name, threshold, calibration, scorer)
+        self.rivals = check_weights(rivals)
         self.max_distance = max_distance
         self.max_pairs = max_pairs
         self.concepts = concepts
@@ -237,27 +248,38 @@ class RelationExtractor(LabelledPipe):
             end, label) in characters, with the ids of their concepts.
         RETURNS (List[Found]): By position of head, then tail.
         """
-        candidates = [self._find_pairs(doc, found) for doc, found in zip(docs, mentions)]
-        if not any(c.pairs for c in candidates):
-            return [Found([], []) for _ in docs]
-        self.check_upstream([doc for doc, c in zip(docs, candidates) if c.pairs])
-        logits = self.model.ops.to_numpy(self.model.predict((list(docs), candidates)))
-        results, start = [], 0
-        for candidate in candidates:
-            rows = logits[start : start + len(candidate.pairs)]
-            start += len(candidate.pairs)
-            results.append(
-                decode(
-                    candidate,
-                    rows,
-                    self.labels,
-                    threshold=self.threshold,
-                    calibration=self.calibration,
-                    multi_label=self.multi_label,
-                    concepts=self.concepts,
-                )
+        return [
+            decode(
+                candidate,
+                logits,
+                self.labels,
+                threshold=self.threshold,
+                calibration=self.calibration,
+                multi_label=self.multi_label,
+                concepts=self.concepts,
+                rescore=partial(self._rescore, candidate) if self.rivals else None,
             )
-        return results
+            for candidate, logits in self.score_pairs(docs, mentions)
+        ]
+
+    def score_pairs(
+        self, docs: Sequence[Doc], mentions: Sequence[Mentions]
+    ) -> List[Tuple[CandidatePairs, Any]]:
+        """Score the pairs of given mentions (see `predict_pairs`).
+
+        RETURNS (List[Tuple[CandidatePairs, Floats2d]]): Each Doc's pairs, and their logits: (pairs,
+            labels + 1), the last column "negated".
+        """
+        candidates = [self._find_pairs(doc, found) for doc, found in zip(docs, mentions)]
+        ends = numpy.cumsum([len(candidate.pairs) for candidate in candidates])
+        logits = numpy.zeros((0, len(self.labels) + 1), dtype="float32")
+        if len(ends) and ends[-1]:
+            self.check_upstream([doc for doc, c in zip(docs, candidates) if c.pairs])
+            logits = self.model.ops.to_numpy(self.model.predict((list(docs), candidates)))
+        return list(zip(candidates, numpy.split(logits, ends[:-1])))
+
+    def _rescore(self, candidate: CandidatePairs, pooled: numpy.ndarray) -> numpy.ndarray:
+        return apply_weights(self.rivals, describe_rivals(candidate, pooled))
 
     def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
         found = find_pairs(
@@ -382,9 +404,9 @@ class RelationExtractor(LabelledPipe):
         Docs that carry the relations between gold mentions."""
         scored = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
         with_gold = []
-        for start in range(0, len(scored), 128):
-            batch = scored[start : start + 128]
-            mentions = [self._get_gold(eg.reference) for eg in batch]
+        for start in range(0, len(scored), BATCH_SIZE):
+            batch = scored[start : start + BATCH_SIZE]
+            mentions = [self.get_gold(eg.reference) for eg in batch]
             for eg, found in zip(
                 batch, self.predict_pairs([eg.predicted for eg in batch], mentions)
             ):
@@ -396,7 +418,8 @@ class RelationExtractor(LabelledPipe):
                 with_gold.append(Example(copy, eg.reference))
         return with_gold
 
-    def _get_gold(self, reference: Doc) -> Mentions:
+    def get_gold(self, reference: Doc) -> Mentions:
+        """RETURNS (Mentions): The mentions of a gold Doc, with the ids of their concepts."""
         if self.concepts:
             return get_gold_concepts(reference)
         return {mention: () for mention in get_gold_mentions(reference)}

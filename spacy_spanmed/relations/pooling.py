@@ -7,7 +7,7 @@ mentions has one row, which pooling doesn't change.
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
@@ -74,6 +74,7 @@ def decode(
     calibration: Calibration = Calibration(),
     multi_label: bool = True,
     concepts: bool = False,
+    rescore: Optional[Callable[[numpy.ndarray], numpy.ndarray]] = None,
 ) -> Found:
     """Choose the relations of one Doc.
 
@@ -82,12 +83,16 @@ def decode(
     threshold (float): Lowest score. calibration (Calibration): From probabilities to scores.
         Defaults to none. multi_label (bool): Whether a pair may have several
         relations; else the most probable one. concepts (bool): Whether arguments are concepts.
+    rescore (Optional[Callable]): From the logits of the pairs of arguments, (groups, labels), to
+        those that count. Defaults to None: they count as they are.
     RETURNS (Found): Relations by position of head, then tail.
     """
     if not candidate.pairs:
         return Found([], [])
     groups = numpy.array(candidate.groups, dtype="int64")
     pooled = pool(logits, groups, len(candidate.arguments))
+    if rescore is not None:
+        pooled[:, :-1] = rescore(pooled[:, :-1])
     probs = sigmoid(pooled)
     chosen = probs[:, :-1] > calibration.invert(threshold)
     if not multi_label:
