@@ -18,8 +18,8 @@ def bf16_pays(device_type: str) -> bool:
     Decided by what the hardware is, not by timing it: the same machine must always choose the same,
     whatever else it does, or a run that goes on after a stop would change its precision. A CPU with
     AMX multiplies bfloat16 several times as fast as float32, one without any instructions for it
-    several times as slow. Those of AVX-512 are between: measured by `spanmed bench pretrain` and
-    `spacy train`, they are faster than float32 on AMD's (Zen 4), and slower on Intel's Xeons.
+    several times as slow. Those of AVX-512 are between: AMD's (Zen 4) do twice the work of
+    float32's, Intel's no more than those, and a step of `spacy train` on such a Xeon took longer.
 
     device_type (str): "cpu" or "cuda".
     RETURNS (bool): True for bfloat16.

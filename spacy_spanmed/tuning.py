@@ -30,8 +30,8 @@ def tune_pipes(
     `rel_gold_micro_f` (between gold entities), so that the second does not make up for errors of
     the first. Before that, what a pair's rivals say of it is fitted, between gold entities too (see
     `relations/rivals.py`). Relations' scores are calibrated between predicted entities, as users
-    get them. A pipe is left as it is if the pipeline lacks it or the data lacks its layer. The encoder runs
-    once.
+    get them. A pipe is left as it is if the pipeline lacks it or the data lacks its layer. The
+    encoder runs once.
 
     nlp (Language): Trained pipeline; its pipes and its config are changed.
     data (Path): `.spacy` file or directory: the development set, never the test set.
@@ -76,7 +76,6 @@ def tune_pipes(
                 return scores["rel_gold_micro_f"] or 0.0
 
             if some:
-                _set(nlp, name, rivals={})
                 _set(nlp, name, rivals=fit_rivals(pipe, some) or {})
                 chosen[name] = _tune(nlp, name, judge_relations, relation_f, grid)
                 chosen[name]["rivals"] = pipe.rivals
