@@ -18,13 +18,12 @@ from spacy.util import filter_spans
 from .doc import (
     ENTITIES,
     RELATIONS,
-    Mention,
     RelationTuple,
     get_layers,
-    get_mentions,
     get_relation_tuples,
     set_relation_tuples,
 )
+from .mentions import Mention, get_mentions
 from .relation_scoring import score_relations
 from .scoring import score_entities
 

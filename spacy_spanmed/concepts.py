@@ -17,7 +17,8 @@ from urllib.parse import quote, unquote
 from spacy.tokens import Doc, Span
 
 from .abbreviations import get_abbreviations
-from .doc import SPANS_KEY, Mention, get_concept_relation_tuples
+from .doc import SPANS_KEY, get_concept_relation_tuples
+from .mentions import Mention
 
 ID_SEPARATOR = ","
 # What keeps an id readable in `kb_id_`: all but the separator and the escape itself

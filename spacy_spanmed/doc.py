@@ -1,4 +1,4 @@
-"""Annotations on a Doc: which layers it carries, its mentions, and its relations.
+"""Annotations on a Doc: which layers it carries, and its relations.
 
 Everything is kept as plain numbers and strings, relations as character offsets in
 `doc.user_data`, so that it survives `Doc.to_bytes`, `Doc.copy`, pickling, `n_process`,
@@ -29,11 +29,8 @@ from typing import (
     Iterable,
     List,
     NamedTuple,
-    Protocol,
     Sequence,
-    Set,
     Tuple,
-    TypeVar,
 )
 
 from spacy.tokens import Doc, Span
@@ -42,24 +39,13 @@ ENTITIES = "entities"
 RELATIONS = "relations"
 LAYERS = (ENTITIES, RELATIONS)
 
-SPANS_KEY = "spanmed"  # key in doc.spans: all mentions, nested included
-SCORES_ATTR = "scores"  # key in the attrs of that group, where `span_ner` predicted it
+SPANS_KEY = "spanmed"  # key in doc.spans: all mentions, nested included (see `mentions.py`)
 LAYERS_KEY = "spanmed_layers"  # keys in doc.user_data
 RELATIONS_KEY = "spanmed_relations"
 CONCEPT_RELATIONS_KEY = "spanmed_concept_relations"
 META_KEY = "spanmed_meta"
 
 JSON_EXTENSIONS = ["relation_tuples", "concept_relation_tuples", "annotation_layers"]
-
-Mention = Tuple[int, int, str]
-
-
-class _HasOffsets(Protocol):
-    start: int
-    end: int
-
-
-SpanT = TypeVar("SpanT", bound=_HasOffsets)
 
 
 class RelationTuple(NamedTuple):
@@ -166,49 +152,6 @@ def _check_layers(layers: Iterable[str]) -> List[str]:
     if unknown:
         raise ValueError(f"Unknown annotation layers {unknown}: known are {list(LAYERS)}.")
     return names
-
-
-# -------------------------------------------------------------------------- mentions
-
-
-def get_mentions(doc: Doc) -> List[Mention]:
-    """All mentions of a Doc: `doc.spans["spanmed"]` if it exists, else `doc.ents`; these too if
-    someone changed them after `span_ner` wrote both.
-
-    doc (Doc): Any Doc.
-    RETURNS (List[Tuple[int, int, str]]): (start, end, label) in characters, end exclusive, sorted
-        and without duplicates.
-    """
-    spans: Iterable[Span] = doc.spans[SPANS_KEY] if SPANS_KEY in doc.spans else doc.ents
-    if SCORES_ATTR in getattr(spans, "attrs", {}):
-        written = {(span.start, span.end, span.label) for span in select_flat(spans)}
-        if written != {(ent.start, ent.end, ent.label) for ent in doc.ents}:
-            spans = doc.ents
-    return sorted({(span.start_char, span.end_char, span.label_) for span in spans})
-
-
-def select_flat(spans: Iterable[SpanT]) -> List[SpanT]:
-    """Select entities from nested candidates: each that overlaps none before it.
-
-    spans (Iterable): Best first, with `start` and `end` in tokens.
-    RETURNS (List): By position.
-    """
-    taken: Set[int] = set()
-    kept = []
-    for span in spans:
-        tokens = range(span.start, span.end)
-        if taken.isdisjoint(tokens):
-            taken.update(tokens)
-            kept.append(span)
-    return sorted(kept, key=lambda span: span.start)
-
-
-def get_unknown_tokens(doc: Doc) -> List[Tuple[int, int]]:
-    """RETURNS (List[Tuple[int, int]]): Character offsets of the tokens that lack entity annotation
-    ("-" in spaCy's training data) in a Doc that has some: whether they are entities is unknown."""
-    if not doc.has_annotation("ENT_IOB"):
-        return []  # annotated by spans alone: all of it is known
-    return [(t.idx, t.idx + len(t)) for t in doc if t.ent_iob == 0]
 
 
 # ------------------------------------------------------------------------- relations

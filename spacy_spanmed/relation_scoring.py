@@ -31,10 +31,10 @@ from .doc import (
     RelationTuple,
     get_concept_relation_tuples,
     get_layers,
-    get_mentions,
     get_relation_tuples,
     has_concept_relations,
 )
+from .mentions import get_mentions
 from .relations.candidates import get_gold_concepts
 from .relations.gold import get_gold_relations
 from .scoring import Counts, PerLabel, Scores, check_texts

@@ -17,14 +17,8 @@ from spacy.training import Example
 from spacy.util import registry
 
 from .calibration import Judged, expected_calibration_error
-from .doc import (
-    ENTITIES,
-    SPANS_KEY,
-    Mention,
-    get_layers,
-    get_mentions,
-    get_unknown_tokens,
-)
+from .doc import ENTITIES, SPANS_KEY, get_layers
+from .mentions import Mention, get_mentions, get_unknown_tokens
 
 Scores = Dict[str, Any]
 Offsets = Tuple[int, int]

@@ -58,6 +58,7 @@ def tune_pipes(
             if some:
                 chosen[name] = _tune(nlp, name, judge_entities, entity_f, grid)
         if name == "relation_extractor":
+            from .relations.between_gold import predict_between_gold
             from .relations.rival_fitting import fit_rivals
 
             some = _with_layer(examples, RELATIONS)
@@ -68,7 +69,7 @@ def tune_pipes(
 
             def relation_f() -> float:
                 scores = score_relations(
-                    pipe.predict_between_gold(some),
+                    predict_between_gold(pipe, some),
                     prefix="rel_gold",
                     directed=pipe.directed,
                     by_id=True,
@@ -106,7 +107,9 @@ def copy_tuning(nlp: Language, source: Path) -> Dict[str, Dict[str, Any]]:
         )
     copied = {}
     for name, figures in tuned.items():
-        kept = {key: figures[key] for key in ("threshold", "calibration", "rivals") if key in figures}
+        kept = {
+            key: figures[key] for key in ("threshold", "calibration", "rivals") if key in figures
+        }
         calibration = list(Calibration(*(figures["calibration"] or ())))
         _set(nlp, name, **{**kept, "calibration": calibration})
         copied[name] = kept

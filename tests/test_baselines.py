@@ -18,7 +18,8 @@ from spacy_spanmed.baselines import (
     score_baselines,
 )
 from spacy_spanmed.cli.baselines import app
-from spacy_spanmed.doc import SPANS_KEY, get_mentions, set_layers, set_relation_tuples
+from spacy_spanmed.doc import SPANS_KEY, set_layers, set_relation_tuples
+from spacy_spanmed.mentions import get_mentions
 
 NLP = spacy.blank("en")
 

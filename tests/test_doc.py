@@ -19,12 +19,12 @@ from spacy_spanmed.doc import (
     Relation,
     RelationTuple,
     get_layers,
-    get_mentions,
     get_relation_tuples,
     install_extensions,
     set_layers,
     set_relation_tuples,
 )
+from spacy_spanmed.mentions import get_mentions
 
 NLP = spacy.blank("en")
 TEXT = "p53 does not bind MDM2 😀 in vitro."

@@ -18,8 +18,9 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_spanmed.cli.evaluate import evaluate, evaluate_examples, hash_data, read_examples
-from spacy_spanmed.doc import get_layers, get_mentions, set_layers, set_relation_tuples
+from spacy_spanmed.doc import get_layers, set_layers, set_relation_tuples
 from spacy_spanmed.files import write_json
+from spacy_spanmed.mentions import get_mentions
 from spacy_spanmed.relation_scoring import score_relations
 from spacy_spanmed.reporting import print_scores
 from spacy_spanmed.scoring import score_entities

@@ -13,7 +13,8 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.util import filter_spans, registry
 
-from spacy_spanmed.doc import SPANS_KEY, get_mentions, set_layers, set_relation_tuples
+from spacy_spanmed.doc import SPANS_KEY, set_layers, set_relation_tuples
+from spacy_spanmed.mentions import get_mentions
 from spacy_spanmed.relation_scoring import (
     gold_label_counts,
     make_relation_scorer,

@@ -124,6 +124,4 @@ def test_only_tuning_that_fits_is_copied(copy, tmp_path):
 
 def test_thresholds_have_one_source(tmp_path):
     with pytest.raises(ValueError, match="give one of them"):
-        finalize(
-            tmp_path, tmp_path, name="x", version="0", sources=[], dev=tmp_path, like=tmp_path
-        )
+        finalize(tmp_path, tmp_path, name="x", version="0", sources=[], dev=tmp_path, like=tmp_path)

@@ -6,8 +6,9 @@ import torch
 from spacy.tokens import DocBin
 from spacy.training import Example
 
-from spacy_spanmed.doc import SPANS_KEY, get_mentions
+from spacy_spanmed.doc import SPANS_KEY
 from spacy_spanmed.entities import model as entity_model
+from spacy_spanmed.mentions import get_mentions
 from tests.conftest import TEXTS, make_examples, make_nlp, make_reference
 from tests.test_pipeline import found
 

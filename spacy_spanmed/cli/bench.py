@@ -62,7 +62,9 @@ def pretrain(
     with errors_in_one_line(json):
         try:
             settings, _ = load_settings(config, overrides)
-            texts = list(read_selected([str(text)] if text else settings.paths.train, settings.data))
+            texts = list(
+                read_selected([str(text)] if text else settings.paths.train, settings.data)
+            )
             held_out = len(texts) // 20
             result = run_benchmark(
                 settings,

@@ -35,7 +35,9 @@ def finalize(
     output.parent.mkdir(parents=True, exist_ok=True)
     try:
         with console.status("Rounding weights and tuning thresholds ..."):
-            nlp = run(source, output, name=name, version=version, sources=sources, dev=dev, like=like)
+            nlp = run(
+                source, output, name=name, version=version, sources=sources, dev=dev, like=like
+            )
     except ValueError as error:
         fail(str(error))
     for pipe, figures in nlp.meta["thresholds"].items():

@@ -12,7 +12,7 @@ from ..corpora.formats import AUTO
 from ..corpora.inputs import iter_docs
 from ..corpora.problems import RAISE
 from ..corpora.text_files import write_text_atomically
-from ..doc import get_mentions
+from ..mentions import get_mentions
 from ..tokenizer import create_tokenizer
 from .common import (
     FORMAT_HELP,

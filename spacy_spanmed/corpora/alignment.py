@@ -18,13 +18,12 @@ from spacy_spanmed.doc import (
     META_KEY,
     RELATIONS,
     SPANS_KEY,
-    Mention,
     RelationTuple,
-    get_mentions,
     set_concept_relation_tuples,
     set_layers,
     set_relation_tuples,
 )
+from spacy_spanmed.mentions import Mention, get_mentions
 
 Tokenize = Callable[[str], Doc]
 

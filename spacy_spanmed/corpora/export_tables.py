@@ -11,12 +11,8 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set,
 from spacy.tokens import Doc, Span
 
 from ..concepts import Concept, get_concepts, join_ids
-from ..doc import (
-    SPANS_KEY,
-    Mention,
-    get_concept_relation_tuples,
-    get_relation_tuples,
-)
+from ..doc import SPANS_KEY, get_concept_relation_tuples, get_relation_tuples
+from ..mentions import Mention
 from .errors import CorpusError
 from .inputs import name_doc
 from .source_docs import make_source_document

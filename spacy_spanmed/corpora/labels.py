@@ -10,8 +10,9 @@ from typing import Any, Dict, Iterable, List
 
 from spacy.tokens import Doc
 
-from ..doc import ENTITIES, get_layers, get_mentions
+from ..doc import ENTITIES, get_layers
 from ..files import write_json
+from ..mentions import get_mentions
 from ..relations.component import collect_labels as collect_relation_labels
 
 

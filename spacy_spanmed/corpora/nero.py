@@ -27,7 +27,8 @@ from spacy_spanmed.corpora.tables import (
     EntityTable,
     RelationTable,
 )
-from spacy_spanmed.doc import ENTITIES, RELATIONS, Mention, RelationTuple
+from spacy_spanmed.doc import ENTITIES, RELATIONS, RelationTuple
+from spacy_spanmed.mentions import Mention
 
 SOURCE = "nero"
 DENSE_SETS = frozenset({"manualset2", "manualset3"})

@@ -15,9 +15,9 @@ from spacy_spanmed.doc import (
     RELATIONS,
     get_concept_relation_tuples,
     get_layers,
-    get_mentions,
     get_relation_tuples,
 )
+from spacy_spanmed.mentions import get_mentions
 
 TOTAL = "total"
 WIDTHS = (12, 16, 20, 30)

@@ -20,13 +20,13 @@ from ..doc import (
     RELATIONS,
     SPANS_KEY,
     ConceptRelationTuple,
-    Mention,
     RelationTuple,
     get_concept_relation_tuples,
     get_layers,
     get_relation_tuples,
     has_concept_relations,
 )
+from ..mentions import Mention
 from .alignment import Tokenize, make_gold_doc, trim_offsets
 from .problems import Problems
 from .source import Passage, SourceDocument, SourceMention, SourceRelation

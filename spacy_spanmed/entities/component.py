@@ -12,15 +12,8 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from ..doc import (
-    ENTITIES,
-    SCORES_ATTR,
-    SPANS_KEY,
-    get_layers,
-    get_mentions,
-    get_unknown_tokens,
-    select_flat,
-)
+from ..doc import ENTITIES, SPANS_KEY, get_layers
+from ..mentions import SCORES_ATTR, get_mentions, get_unknown_tokens, select_flat
 from ..pipe import LISTENER, LabelledPipe
 
 DEFAULT_MODEL = {

@@ -7,7 +7,7 @@ from typing import Iterable, List, NamedTuple
 import numpy
 
 from ..calibration import Calibration
-from ..doc import SpanT
+from ..mentions import SpanT
 from .model import SpanScores
 
 

@@ -22,7 +22,8 @@ import numpy
 from spacy.tokens import Doc
 
 from ..concepts import get_concepts, group_mentions, make_text_ids
-from ..doc import Mention, get_mentions, get_relation_tuples, has_concept_relations
+from ..doc import get_relation_tuples, has_concept_relations
+from ..mentions import Mention, get_mentions
 
 Pair = Tuple[int, int]
 LabelPair = Tuple[str, str]

@@ -14,14 +14,10 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from ..doc import (
-    RELATIONS,
-    Mention,
-    get_layers,
-    set_concept_relation_tuples,
-    set_relation_tuples,
-)
+from ..doc import RELATIONS, get_layers, set_concept_relation_tuples, set_relation_tuples
+from ..mentions import Mention
 from ..pipe import LISTENER, LabelledPipe
+from .between_gold import score_between_gold
 from .candidates import (
     NO_PAIRS,
     CandidatePairs,
@@ -29,8 +25,6 @@ from .candidates import (
     find_pairs,
     get_entity_concepts,
     get_entity_mentions,
-    get_gold_concepts,
-    get_gold_mentions,
     get_training_concepts,
     get_training_mentions,
 )
@@ -40,7 +34,6 @@ from .pooling import Found, decode
 from .rivals import apply_weights, check_weights, describe_rivals
 
 Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
-BATCH_SIZE = 128  # Docs whose gold mentions are looked at together
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.PairScorer.v1",
@@ -115,8 +108,8 @@ class RelationExtractor(LabelledPipe):
     """Finds relations between the entities of a Doc, across sentences too, in one encoder pass.
 
     Writes `doc._.relations` (see `spacy_spanmed.doc`), between concepts `doc._.concept_relations`
-    too (see `spacy_spanmed.concepts`), in place of those that the Doc had. Docs without the layer "relations" are neither learned from
-    nor scored.
+    too (see `spacy_spanmed.concepts`), in place of those that the Doc had. Docs without the layer
+    "relations" are neither learned from nor scored.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
     threshold (float): Lowest score of a relation. Defaults to 0.5.
@@ -381,45 +374,7 @@ class RelationExtractor(LabelledPipe):
 
         RETURNS (Dict[str, Any]): See `spacy_spanmed.scoring`.
         """
-        from ..relation_scoring import score_relations
-
         examples = list(examples)
         scores = super().score(examples, **{"directed": self.directed, **kwargs})
-        with_gold = []
-        if all(self.has_input(eg.predicted) for eg in examples):
-            with_gold = self.predict_between_gold(examples)
-        else:  # only now: pipes are scored after all of them ran
-            warnings.warn(
-                f"{self.name}: no scores of relations between gold mentions (rel_gold_...), because "
-                "a pipe such as 'doc_cleaner' removed what the transformer made of the Docs. "
-                "Evaluate without that pipe to see them."
-            )
-        scores.update(
-            score_relations(with_gold, prefix="rel_gold", directed=self.directed, by_id=True)
-        )
+        scores.update(score_between_gold(self, examples))
         return scores
-
-    def predict_between_gold(self, examples: List[Example]) -> List[Example]:
-        """RETURNS (List[Example]): Those with the layer "relations", with copies of the predicted
-        Docs that carry the relations between gold mentions."""
-        scored = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
-        with_gold = []
-        for start in range(0, len(scored), BATCH_SIZE):
-            batch = scored[start : start + BATCH_SIZE]
-            mentions = [self.get_gold(eg.reference) for eg in batch]
-            for eg, found in zip(
-                batch, self.predict_pairs([eg.predicted for eg in batch], mentions)
-            ):
-                # Not on the Doc itself, whose own relations others may still look at
-                words = [token.text for token in eg.predicted]
-                spaces = [bool(token.whitespace_) for token in eg.predicted]
-                copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
-                self.set_annotations([copy], [found])
-                with_gold.append(Example(copy, eg.reference))
-        return with_gold
-
-    def get_gold(self, reference: Doc) -> Mentions:
-        """RETURNS (Mentions): The mentions of a gold Doc, with the ids of their concepts."""
-        if self.concepts:
-            return get_gold_concepts(reference)
-        return {mention: () for mention in get_gold_mentions(reference)}

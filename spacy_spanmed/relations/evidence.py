@@ -39,7 +39,10 @@ def describe_pairs(candidate: CandidatePairs) -> Floats2d:
     close = numpy.bincount(groups[distances <= CLOSE], minlength=len(candidate.arguments))
     ends = numpy.array(
         [
-            [rows[name] for name in _name_ends(candidate.mentions, pair, candidate.arguments[group])]
+            [
+                rows[name]
+                for name in _name_ends(candidate.mentions, pair, candidate.arguments[group])
+            ]
             for pair, group in zip(candidate.pairs, candidate.groups)
         ]
     )

@@ -12,7 +12,8 @@ import numpy
 from spacy.training import Example
 
 from ..calibration import FEWEST, fit_logistic
-from .component import BATCH_SIZE, RelationExtractor
+from .between_gold import BATCH_SIZE, get_gold
+from .component import RelationExtractor
 from .gold import get_gold_relations
 from .pooling import pool
 from .rivals import BIAS, FEATURES, describe_rivals
@@ -31,7 +32,7 @@ def fit_rivals(pipe: RelationExtractor, examples: List[Example]) -> Optional[Dic
     for start in range(0, len(examples), BATCH_SIZE):
         batch = examples[start : start + BATCH_SIZE]
         docs = [eg.predicted for eg in batch]
-        scored = pipe.score_pairs(docs, [pipe.get_gold(eg.reference) for eg in batch])
+        scored = pipe.score_pairs(docs, [get_gold(pipe, eg.reference) for eg in batch])
         for eg, (candidate, logits) in zip(batch, scored):
             groups = numpy.array(candidate.groups, dtype="int64")
             pooled = pool(logits, groups, len(candidate.arguments))[:, :-1]

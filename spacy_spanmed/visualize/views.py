@@ -12,12 +12,12 @@ from ..doc import (
     LAYERS_KEY,
     META_KEY,
     SPANS_KEY,
-    Mention,
     RelationTuple,
     get_concept_relation_tuples,
     get_layers,
     get_relation_tuples,
 )
+from ..mentions import Mention
 
 
 class Mark(NamedTuple):

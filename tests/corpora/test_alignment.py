@@ -10,7 +10,8 @@ from spacy_spanmed.corpora.alignment import (
     split_tokens,
     trim_offsets,
 )
-from spacy_spanmed.doc import get_layers, get_mentions, get_relation_tuples
+from spacy_spanmed.doc import get_layers, get_relation_tuples
+from spacy_spanmed.mentions import get_mentions
 from spacy_spanmed.tokenizer import create_tokenizer
 
 NLP = spacy.blank("en")

@@ -18,7 +18,8 @@ from spacy_spanmed.corpora.tables import (
     load_relation_table,
     normalize_action,
 )
-from spacy_spanmed.doc import get_layers, get_mentions
+from spacy_spanmed.doc import get_layers
+from spacy_spanmed.mentions import get_mentions
 from spacy_spanmed.tokenizer import create_tokenizer
 
 pytest.importorskip("NERO", reason="pip install NERO-nlp")

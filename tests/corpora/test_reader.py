@@ -10,7 +10,8 @@ from spacy.training import Corpus
 
 from spacy_spanmed.corpora.labels import write_labels
 from spacy_spanmed.corpora.reader import create_gold_corpus
-from spacy_spanmed.doc import get_layers, get_mentions, get_relation_tuples
+from spacy_spanmed.doc import get_layers, get_relation_tuples
+from spacy_spanmed.mentions import get_mentions
 from tests.conftest import TEXTS, make_reference
 
 

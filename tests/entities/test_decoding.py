@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_spanmed.doc import select_flat
 from spacy_spanmed.entities.decoding import ScoredSpan, decode, drop_crossing
 from spacy_spanmed.entities.model import SpanScores, enumerate_spans
+from spacy_spanmed.mentions import select_flat
 
 SPANS = st.lists(
     st.builds(

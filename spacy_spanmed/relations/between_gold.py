@@ -1,0 +1,61 @@
+"""Relations between gold mentions: how well the pipe relates, whatever the entity pipe misses."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence
+
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..doc import RELATIONS, get_layers
+from ..mentions import Mention
+from .candidates import get_gold_concepts, get_gold_mentions
+
+if TYPE_CHECKING:
+    from .component import RelationExtractor
+
+BATCH_SIZE = 128  # Docs whose gold mentions are looked at together
+
+
+def score_between_gold(pipe: RelationExtractor, examples: List[Example]) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The figures `rel_gold_*` (see `spacy_spanmed.relation_scoring`);
+    None, with a warning, if another pipe removed what the transformer made of the Docs."""
+    from ..relation_scoring import score_relations
+
+    predicted: List[Example] = []
+    if all(pipe.has_input(eg.predicted) for eg in examples):
+        predicted = predict_between_gold(pipe, examples)
+    else:  # only now: pipes are scored after all of them ran
+        warnings.warn(
+            f"{pipe.name}: no scores of relations between gold mentions (rel_gold_...), because "
+            "a pipe such as 'doc_cleaner' removed what the transformer made of the Docs. "
+            "Evaluate without that pipe to see them."
+        )
+    return score_relations(predicted, prefix="rel_gold", directed=pipe.directed, by_id=True)
+
+
+def predict_between_gold(pipe: RelationExtractor, examples: List[Example]) -> List[Example]:
+    """RETURNS (List[Example]): Those with the layer "relations", with copies of the predicted Docs
+    that carry the relations between gold mentions."""
+    scored = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
+    with_gold = []
+    for start in range(0, len(scored), BATCH_SIZE):
+        batch = scored[start : start + BATCH_SIZE]
+        mentions = [get_gold(pipe, eg.reference) for eg in batch]
+        for eg, found in zip(batch, pipe.predict_pairs([eg.predicted for eg in batch], mentions)):
+            # Not on the Doc itself, whose own relations others may still look at
+            words = [token.text for token in eg.predicted]
+            spaces = [bool(token.whitespace_) for token in eg.predicted]
+            copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
+            pipe.set_annotations([copy], [found])
+            with_gold.append(Example(copy, eg.reference))
+    return with_gold
+
+
+def get_gold(pipe: RelationExtractor, reference: Doc) -> Mapping[Mention, Sequence[str]]:
+    """RETURNS (Mapping[Mention, Sequence[str]]): The mentions of a gold Doc, (start, end, label) in
+    characters, with the ids of their concepts."""
+    if pipe.concepts:
+        return get_gold_concepts(reference)
+    return {mention: () for mention in get_gold_mentions(reference)}
