@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Optional, Union
+from typing import Callable, Iterable, Iterator, Union
 
 import srsly
 from spacy.language import Language
@@ -13,13 +13,12 @@ from spacy.training.corpus import FILE_TYPE
 from spacy.util import registry
 from spacy.vocab import Vocab
 
-from ..doc import LAYERS, get_layers
 from .shards import looked_up
 
 
 @registry.readers("spanmed.Corpus.v1")
 def create_gold_corpus(
-    path: Path, limit: int = 0, shuffle: bool = False, layer: Optional[str] = None
+    path: Path, limit: int = 0, shuffle: bool = False
 ) -> Callable[[Language], Iterator[Example]]:
     """Corpus reader `spanmed.Corpus.v1`: `spacy.Corpus.v1` for Docs with spans and relations.
 
@@ -30,28 +29,19 @@ def create_gold_corpus(
     path (Path): A `.spacy` file or a directory of them.
     limit (int): Read at most so many Docs; 0 for all. Defaults to 0.
     shuffle (bool): Read all Docs first and shuffle them. Defaults to False.
-    layer (Optional[str]): Read only Docs that carry this layer of annotation ("entities",
-        "relations"). Defaults to None: all.
-    RAISES (ValueError): If there is nothing at the path, or the layer is none; while reading, if
-        no Doc carries it.
+    RAISES (ValueError): If there is nothing at the path.
     """
     path = Path(path)
-    if layer is not None and layer not in LAYERS:
-        raise ValueError(f"layer must be one of {', '.join(LAYERS)}, or null; not {layer!r}.")
     if not path.exists():
         raise ValueError(
             f"No corpus at {path}: build it first (spacy project run corpus), or give another "
             "path (--paths.train, --paths.dev)."
         )
-    return GoldCorpus(path, layer, limit=limit, shuffle=shuffle)
+    return GoldCorpus(path, limit=limit, shuffle=shuffle)
 
 
 class GoldCorpus(Corpus):
     """See `create_gold_corpus`."""
-
-    def __init__(self, path: Path, layer: Optional[str] = None, **settings: Any):
-        super().__init__(path, **settings)
-        self.layer = layer
 
     def read_docbin(self, vocab: Vocab, locs: Iterable[Union[str, Path]]) -> Iterator[Doc]:
         """Yield the Docs of `.spacy` files, one whole file in memory at a time."""
@@ -63,12 +53,8 @@ class GoldCorpus(Corpus):
             with looked_up(srsly.msgpack_decoders, srsly.msgpack_decoders.get_all()):
                 docs = list(doc_bin.get_docs(vocab))
             for doc in docs:
-                if len(doc) and (self.layer is None or self.layer in get_layers(doc)):
+                if len(doc):
                     yield doc
                     count += 1
                     if self.limit >= 1 and count >= self.limit:
                         return
-        if not count and self.layer is not None:
-            raise ValueError(
-                f"No document in {self.path} carries the layer {self.layer!r}: give other data."
-            )

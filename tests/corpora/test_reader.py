@@ -44,23 +44,6 @@ def test_missing_corpus(tmp_path):
         create_gold_corpus(tmp_path / "none.spacy")
 
 
-@pytest.mark.parametrize("layer", ["entities", "relations"])
-def test_docs_without_a_layer_are_left_out(folder, layer):
-    found = list(create_gold_corpus(folder, layer=layer)(spacy.blank("en")))
-    assert len(found) == 2 * sum(layer in item[3] for item in TEXTS) < 2 * len(TEXTS)
-    assert all(layer in get_layers(eg.reference) for eg in found)
-
-
-def test_a_layer_that_is_not_there(folder, tmp_path):
-    with pytest.raises(ValueError, match="must be one of entities, relations"):
-        create_gold_corpus(folder, layer="relation")
-    nlp = spacy.blank("en")
-    docs = [make_reference(nlp, *item) for item in TEXTS if "relations" not in item[3]]
-    DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "entities.spacy")
-    with pytest.raises(ValueError, match="entities.spacy carries the layer 'relations'"):
-        list(create_gold_corpus(tmp_path / "entities.spacy", layer="relations")(nlp))
-
-
 def test_labels(tmp_path):
     nlp = spacy.blank("en")
     write_labels([make_reference(nlp, *item) for item in TEXTS], tmp_path)
