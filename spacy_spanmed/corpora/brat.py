@@ -139,7 +139,8 @@ def _decode_line(line: bytes) -> str:
 def _read_columns(path: Path, problems: Problems) -> Iterator[_Line]:
     for number, line in read_lines(path, problems):
         if line.strip():
-            name, _, rest = line.partition("\t")
+            # A carriage return within a line can't be written back: it counts as a space
+            name, _, rest = line.replace("\r", " ").partition("\t")
             second, tab, third = rest.partition("\t")
             yield f"{path}:{number}", name.strip(), second.strip(" "), third if tab else None
 

@@ -94,6 +94,8 @@ def test_round_trip(tmp_path_factory, document):
     on_error=st.sampled_from(["raise", "skip"]),
 )
 @example(changes=[], on_error="raise")
+@example(changes=[(210, 0, "\r")], on_error="raise")
+@example(changes=[(210, 0, "\r")], on_error="skip")
 def test_damaged_annotation(tmp_path_factory, changes, on_error):
     annotation = ANNOTATION
     for position, removed, new in changes:
