@@ -72,14 +72,13 @@ def test_what_rivals_say_is_fitted_saved_and_used(copy, tmp_path, monkeypatch):
     seen = []
 
     def fit(described, targets):
-        seen.extend((len(part), int(hits.sum())) for part, hits in zip(described, targets))
+        seen.extend(int(hits.sum()) for hits in targets)
         return WEIGHTS
 
     monkeypatch.setattr("spacy_spanmed.relations.rival_fitting.fit_weights", fit)
     chosen = tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.4,))
     assert chosen["relation_extractor"]["rivals"] == WEIGHTS
-    assert sum(hits for _, hits in seen) == sum(len(doc._.relations) for doc in docs) > 0
-    assert all(rows >= hits for rows, hits in seen)
+    assert sum(seen) == sum(len(doc._.relations) for doc in docs) > 0
     copy.to_disk(tmp_path / "model")
     for nlp in (copy, spacy.load(tmp_path / "model")):
         assert nlp.get_pipe("relation_extractor").rivals == WEIGHTS
