@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
@@ -22,6 +22,23 @@ upstream = "*"
 @layers = "reduce_mean.v1"
 """
 )["tok2vec"]
+
+# Tokens that a pipe scores at once while predicting: as many as a batch of 64 abstracts has, so that
+# memory doesn't grow with a batch of whole papers.
+PREDICT_TOKENS = 20_000
+
+
+def split_by_tokens(docs: Sequence[Doc]) -> Iterator[slice]:
+    """RETURNS (Iterator[slice]): The Docs in parts of at most PREDICT_TOKENS tokens, or one Doc. None
+    has only empty Docs, unless all are empty."""
+    start = tokens = 0
+    for i, doc in enumerate(docs):
+        if tokens and len(doc) and tokens + len(doc) > PREDICT_TOKENS:
+            yield slice(start, i)
+            start, tokens = i, 0
+        tokens += len(doc)
+    if start < len(docs):
+        yield slice(start, len(docs))
 
 
 class LabelledPipe(TrainablePipe):

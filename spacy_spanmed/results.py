@@ -40,6 +40,11 @@ SCORES = {
     "relations between gold entities": "rel_gold_micro_f",
     "relations end to end": "rel_micro_f",
 }
+ERRORS = {
+    "entities": "ents_ece",
+    "relations between gold entities": "rel_gold_ece",
+    "relations end to end (as calibrated)": "rel_ece",
+}
 
 
 def update_document(document: Path, metrics: Path) -> bool:
@@ -190,13 +195,14 @@ def _benchmark(title: str, runs: List[Dict[str, Any]], dev: List[Dict[str, Any]]
         f"{title}, test set ({first['ents_docs']:,} abstracts). {_runs(runs)}.",
         _table(["%", "P", "R", "F1"], body),
     ]
-    errors = [
-        f"{name} {_mean((run[key] for run in runs), 1, 3)}"
-        for name, key in (("entities", "ents_ece"), ("relations between gold", "rel_gold_ece"))
-        if first.get(key) is not None
-    ]
-    if errors:
-        parts.append(f"Expected calibration error: {', '.join(errors)}.")
+    for split, scored in (("test", runs), ("dev", dev)):
+        errors = [
+            f"{name} {_mean((run[key] for run in scored), 1, 3)}"
+            for name, key in ERRORS.items()
+            if scored and scored[0].get(key) is not None
+        ]
+        if errors:
+            parts.append(f"Expected calibration error on {split}: {', '.join(errors)}.")
     if dev:
         figures = [f"{name} {_mean(run[key] for run in dev)}" for name, key in SCORES.items()]
         parts.append(
@@ -275,10 +281,11 @@ def _comparison(title: str, comparison: Dict[str, Any]) -> str:
 
 
 def _inference(record: Dict[str, Any]) -> str:
-    body = [
-        [name, f"{group['stock']:,.0f}", f"{group['ours']:,.0f}", f"{group['ratio']:.2f}"]
-        for name, group in record["groups"].items()
-    ]
+    body = []
+    for name, group in record["groups"].items():
+        name += " (made by joining abstracts)" if group["joined_abstracts"] else ""
+        speeds = [f"{group[side]:,.0f}" for side in ("stock", "ours")]
+        body.append([name, *speeds, f"{group['ratio']:.2f}"])
     origin = (
         f"Speed of a whole pipeline beside the stock one (`spanmed bench inference --model "
         f"{record['model']}`, {record['settings']['threads']} threads, medians of "

@@ -166,7 +166,7 @@ def _get_windows(doc: Doc, pieces_of: Sequence[int], max_pieces: int) -> List[Sp
         if pieces > max_pieces:
             warnings.warn(
                 f"A token of {len(token):,} characters may be too long for the encoder, which "
-                "then sees only its beginning."
+                "then sees only its beginning, or an unknown word."
             )
             pieces = max_pieces
         while window_pieces + pieces > max_pieces:

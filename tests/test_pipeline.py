@@ -5,7 +5,14 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
-from spacy_spanmed.doc import ENTITIES, RELATIONS, get_relation_tuples, set_layers
+from spacy_spanmed.doc import (
+    ENTITIES,
+    JSON_EXTENSIONS,
+    RELATIONS,
+    SPANS_KEY,
+    get_relation_tuples,
+    set_layers,
+)
 from tests.conftest import TEXTS, make_examples, make_nlp, make_reference
 
 
@@ -125,7 +132,8 @@ def test_docs_survive_docbin_bytes_and_json(trained):
     bin_ = DocBin(store_user_data=True, docs=[doc])
     (again,) = DocBin().from_bytes(bin_.to_bytes()).get_docs(trained.vocab)
     assert get_relation_tuples(again) == expected
-    doc.to_json()
+    again = Doc(trained.vocab).from_json(doc.to_json(underscore=JSON_EXTENSIONS))
+    assert get_relation_tuples(again) == expected
 
 
 def test_cleaned_docs_keep_what_was_found(copy):
@@ -239,32 +247,130 @@ def test_replaced_listener_saves_and_loads(copy, tmp_path):
     assert found(spacy.load(tmp_path / "model")(TEXTS[0][0])) == expected
 
 
-def test_other_entity_pipe_before_relations(copy):
-    ruler = copy.add_pipe(
-        "entity_ruler", before="relation_extractor", config={"overwrite_ents": True}
-    )
-    ruler.add_patterns(
-        [{"label": "UNHEARD_OF", "pattern": "Cisplatin"}, {"label": "GENE", "pattern": "p53"}]
-    )
+UNHEARD_OF = {"Cisplatin": "DRUG", "p53": "PROTEIN"}
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_entity_labels_the_relations_never_saw(copy, typed):
+    """They are named; without `typed_pairs` they are related all the same."""
+    ruler = copy.add_pipe("entity_ruler", before="span_ner")
+    ruler.add_patterns([{"label": label, "pattern": name} for name, label in UNHEARD_OF.items()])
+    pipe = copy.get_pipe("relation_extractor")
+    pipe.typed_pairs, pipe.threshold = typed, 0.0
     with copy.select_pipes(disable=["span_ner"]):
-        doc = copy(TEXTS[0][0])
-    assert [(e.text, e.label_) for e in doc.ents] == [("Cisplatin", "UNHEARD_OF"), ("p53", "GENE")]
-    for relation in doc._.relations:
-        assert relation.label in copy.get_pipe("relation_extractor").labels
+        with pytest.warns(UserWarning, match="other labels: DRUG, PROTEIN"):
+            doc = copy(TEXTS[0][0])
+    assert {ent.text: ent.label_ for ent in doc.ents} == UNHEARD_OF
+    arguments = {(relation.head.text, relation.tail.text) for relation in doc._.relations}
+    assert (("Cisplatin", "p53") in arguments) is not typed
 
 
-@pytest.mark.parametrize(
-    "text", ["🧬🧪 p53 👩‍🔬 binds MDM2", "x" * 10_000, "مرض السكري p53", "\x00\x01 p53", "a"]
-)
-def test_odd_texts(trained, text):
+ODD = [
+    "🧬🧪 p53 👩‍🔬 binds MDM2",
+    "x" * 10_000 + " Cisplatin inhibits p53",
+    "مرض السكري. Cisplatin inhibits p53 in renal cells.",
+    "\x00\x01 Cisplatin inhibits p53 \ufeff\u200b",
+    "a",
+    "",
+    " \n ",
+    TEXTS[0][0],
+]
+
+
+def with_scores(doc):
+    """RETURNS (Tuple[List, List[float]]): What was found, and the scores of all of it."""
+    relations = get_relation_tuples(doc)
+    spans = doc.spans[SPANS_KEY]
+    names = [(span.start_char, span.end_char, span.label_) for span in spans]
+    return (
+        [names, [(*r[:7], r.negated) for r in relations]],
+        [*spans.attrs["scores"], *(relation.score for relation in relations)],
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_alone_in_a_batch_and_after_loading(copy, tmp_path, precision):
+    """Odd texts too, with all that has any score at all."""
+    copy.get_pipe("transformer").model.layers[0].shims[0].precision = precision
+    for name in ("span_ner", "relation_extractor"):
+        copy.get_pipe(name).threshold = 0.0
+    alone = [with_scores(copy(text)) for text in ODD]
+    assert all(doc.text == text for doc, text in zip(copy.pipe(ODD), ODD))
+    assert all(len(names) > 2 and relations for (names, relations), _ in [alone[0], *alone[-1:]])
+    tolerance = 1e-4 if precision == "float32" else 0.02
+    for docs in (copy.pipe(ODD), copy.pipe(ODD, batch_size=3), copy.pipe(reversed(ODD))):
+        batch = sorted(map(with_scores, docs), key=lambda item: str(item[0]))
+        for (one, scores), (other, others) in zip(
+            sorted(alone, key=lambda item: str(item[0])), batch
+        ):
+            assert sorted(map(str, one)) == sorted(map(str, other))
+            assert sorted(scores) == pytest.approx(sorted(others), abs=tolerance)
+
+
+@pytest.mark.parametrize("text", ODD[1:4])
+def test_odd_text_around_hides_nothing(trained, text):
     doc = trained(text)
     assert doc.text == text
+    assert "Cisplatin" in {ent.text for ent in doc.ents}
+
+
+def test_memory_is_bounded_by_tokens_not_by_the_batch(copy, monkeypatch):
+    monkeypatch.setattr("spacy_spanmed.pipe.PREDICT_TOKENS", 20)
+    texts = [TEXTS[0][0]] * 12 + [TEXTS[0][0] * 5, ""]
+    expected = [found(copy(text)) for text in texts]
+    sizes = {}
+
+    def watch(name):
+        model = copy.get_pipe(name).model
+        forward = model._func
+
+        def count(model, X, is_train):
+            docs = X[0] if isinstance(X, tuple) else X
+            sizes.setdefault(name, []).append([len(doc) for doc in docs])
+            return forward(model, X, is_train)
+
+        model._func = count
+
+    for name in ("span_ner", "relation_extractor"):
+        watch(name)
+    assert [found(doc) for doc in copy.pipe(texts, batch_size=64)] == expected
+    for batches in sizes.values():
+        assert len(batches) > 4
+        assert all(sum(batch) <= 20 or len([n for n in batch if n]) == 1 for batch in batches)
+
+
+def test_thousands_of_entities(copy):
+    text = TEXTS[0][0] + " "
+    with pytest.warns(UserWarning, match="pairs of entities in a Doc were left out"):
+        doc = copy(text * 1_000)
+    assert len(doc.ents) > 1_000
+    assert {r.label for r in doc._.relations} <= set(copy.get_pipe("relation_extractor").labels)
 
 
 def test_pairs_are_cut_with_a_count(copy):
     copy.get_pipe("relation_extractor").max_pairs = 2
     with pytest.warns(UserWarning, match="4 of 6 pairs"):
-        copy(TEXTS[0][0])
+        doc = copy(TEXTS[0][0])
+    assert doc._.cut_pairs == 4
+    assert Doc(copy.vocab).from_bytes(doc.to_bytes())._.cut_pairs == 4
+    assert copy(TEXTS[3][0])._.cut_pairs == 0
+
+
+@pytest.mark.parametrize("settings", [{"max_pairs": 1}, {"max_distance": -1}])
+def test_bounds_of_pairs_are_checked(settings):
+    with pytest.raises(ValueError, match="relation_extractor: max_distance must"):
+        spacy.blank("en").add_pipe("relation_extractor", config=settings)
+
+
+def test_cut_is_counted_in_pairs_of_mentions(copy):
+    """Not in pairs of concepts, of which a composite mention has several."""
+    pipe = copy.get_pipe("relation_extractor")
+    pipe.concepts, pipe.max_pairs = True, 2
+    doc = copy.make_doc("alpha beta gamma")
+    concepts = {(0, 5, "CHEM"): ["C1", "C2"], (6, 10, "GENE"): ["G1"], (11, 16, "GENE"): ["G2"]}
+    with pytest.warns(UserWarning, match="4 of 6 pairs"):
+        found = pipe._find_pairs(doc, concepts)
+    assert len(found.pairs) == 4 and found.cut == 4
 
 
 def test_hundred_thousand_tokens(trained):

@@ -97,7 +97,8 @@ def test_benchmarks_over_seeds(folder):
     ) in text
     assert "| **entities, strict** | 50.0 ± 0.0 | 50.0 ± 0.0 | 55.0 ± 7.1 |" in text
     assert "&nbsp;&nbsp;GENE | 50.0 ± 0.0 | 25.0 ± 0.0 | 33.3 ± 0.0 |" in text
-    assert "calibration error: entities 0.030 ± 0.014." in text
+    assert "calibration error on test: entities 0.030 ± 0.014." in text
+    assert "calibration error on dev: entities 0.020." in text
     assert "thresholds tuned there: entities 70.0, relations between gold entities 50.0" in text
 
 
@@ -124,9 +125,10 @@ def test_missing_marker_or_result(tmp_path):
 
 
 def test_speeds(folder):
-    group = {"stock": 2002.2, "ours": 3813.8, "ratio": 1.919}
+    group = {"stock": 2002.2, "ours": 3813.8, "ratio": 1.919, "joined_abstracts": False}
     record = {
-        "commit": "abcdef0123456789", "model": "m", "groups": {"abstracts": group},
+        "commit": "abcdef0123456789", "model": "m", 
+        "groups": {"abstracts": group, "papers": {**group, "joined_abstracts": True}},
         "settings": {"threads": 2, "rounds": 3},
     }  # fmt: skip
     (folder / "inference.json").write_text(json.dumps(record))
@@ -150,6 +152,7 @@ def test_speeds(folder):
     assert "F1 61.0%, seed 0): stock takes 351 s, 3.50 times as long as ours, 100 s." in text
     assert "bench inference --model m`" in text
     assert "| abstracts | 2,002 | 3,814 | 1.92 |" in text
+    assert "| papers (made by joining abstracts) | 2,002 |" in text
     assert "3,450 against 680 tokens/s, 5.20 times as fast. Masking takes 0.40% of the time" in text
     assert "Held-out loss after equal tokens" not in text
     losses = {

@@ -57,7 +57,7 @@ def run_benchmark(
     show (Callable[[str], None]): Told what is done. Defaults to print.
     RETURNS (dict): "ratio" (ours to stock, words a second; the smaller of the groups' medians),
         "groups" (by name: "ours", "stock", "ratio", medians; "rounds"; what the texts are; "pairs"
-        each side scored; "shares" of our components in the time, "stock_shares"), "settings".
+        each side scored; "cut_pairs" of mentions that ours left out; "shares" of our components in the time, "stock_shares"), "settings".
     RAISES (ValueError): If our pipeline lacks a component, or a text is too long for it.
     """
     check_pipeline(nlp)
@@ -106,11 +106,12 @@ def _measure(
 ) -> dict[str, Any]:
     """RETURNS (dict): The figures of a group."""
     relations, given = nlp.get_pipe("relation_extractor"), stock.get_pipe(GIVEN_ENTITIES)
-    pairs = stock_pairs = 0
+    pairs = cut = stock_pairs = 0
     for doc in nlp.pipe(group.texts):
         given.entities[doc.text] = [(e.start_char, e.end_char, e.label_) for e in doc.ents]
         # Asked of the component, which stores only the pairs that are related
         pairs += len(relations._find_pairs(doc, relations._get_entities(doc)).pairs)
+        cut += doc._.cut_pairs
     for doc in stock.pipe(group.texts):
         stock_pairs += len(doc._.rel)
     rows = []
@@ -133,6 +134,7 @@ def _measure(
         "joined_abstracts": group.joined,
         "entities": sum(len(given.entities[text]) for text in group.texts),
         "pairs": {"ours": pairs, "stock": stock_pairs},
+        "cut_pairs": cut,
         "shares": time_shares(nlp, group.texts),
         "stock_shares": time_shares(stock, group.texts),
     }

@@ -14,7 +14,7 @@ from thinc.api import Model, Optimizer
 
 from ..doc import ENTITIES, SPANS_KEY, get_layers
 from ..mentions import SCORES_ATTR, get_mentions, get_unknown_tokens, select_flat
-from ..pipe import LISTENER, LabelledPipe
+from ..pipe import LISTENER, LabelledPipe, split_by_tokens
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.SpanScorer.v1",
@@ -160,7 +160,10 @@ class SpanNER(LabelledPipe):
         if not any(len(doc) for doc in docs):
             return [[] for _ in docs]
         self.check_upstream(docs)
-        return self._decode(self.model.predict(docs), docs)
+        found: List[List[Any]] = []
+        for part in split_by_tokens(docs):
+            found.extend(self._decode(self.model.predict(docs[part]), docs[part]))
+        return found
 
     def _decode(self, scores: Any, docs: List[Doc]) -> List[List[Any]]:
         from .abbreviated import pool_abbreviations

@@ -24,42 +24,26 @@ from spacy.tokens import Doc
 from ..concepts import get_concepts, group_mentions, make_text_ids
 from ..doc import get_relation_tuples, has_concept_relations
 from ..mentions import Mention, get_mentions
+from .pair_blocks import Candidate, LabelPair, PairBlocks
 
 Pair = Tuple[int, int]
-LabelPair = Tuple[str, str]
-Offsets = Tuple[int, int]
-
-
-class Candidate(NamedTuple):
-    """A mention on the tokens of the Doc that is processed, with the offsets it came with.
-
-    start, end (int): Tokens, end exclusive. start_char, end_char (int): As given, which may cut
-    through a token. label (str): Entity label. concepts (Tuple[str, ...]): Ids of its concepts;
-    not used for relations between mentions.
-    """
-
-    start: int
-    end: int
-    start_char: int
-    end_char: int
-    label: str
-    concepts: Tuple[str, ...] = ()
 
 
 class CandidatePairs(NamedTuple):
     """mentions (List[Candidate]). pairs (List[Tuple[int, int]]): ordered (head, tail) indices into
-    the mentions, one for each row of scores. cut (int): pairs left out because there were too many.
-    groups (List[int]): for each row the arguments it speaks for. arguments (List[Tuple]): (head,
+    the mentions, one for each row of scores. cut (int): pairs of mentions left out because there were
+    too many. total (int): those and the ones that are there. groups (List[int]): for each row the arguments it speaks for. arguments (List[Tuple]): (head,
     tail), as offsets of mentions, or as ids of concepts, for which several rows may speak."""
 
     mentions: List[Candidate]
     pairs: List[Pair]
     cut: int
+    total: int
     groups: List[int]
     arguments: List[Tuple[Any, Any]]
 
 
-NO_PAIRS = CandidatePairs([], [], 0, [], [])
+NO_PAIRS = CandidatePairs([], [], 0, 0, [], [])
 
 
 def align_mentions(
@@ -97,9 +81,12 @@ def find_pairs(
 ) -> CandidatePairs:
     """Pairs of different mentions that are close enough, the closest first.
 
+    If there are too many, the closest are kept; between concepts, before all others the closest of
+    each pair of concepts, so that no two concepts lose their only pair to the repeats of others.
+
     mentions (List[Candidate]): By position.
     max_distance (int): Tokens between the starts of two mentions, at most.
-    max_pairs (int): Pairs to keep, at most; the closest are kept, and the rest counted.
+    max_pairs (int): Pairs to keep, at most; the rest are counted.
     concepts (bool): Whether the arguments are the mentions' concepts. Defaults to False.
     directed (bool): Look at both orders of a pair; else at one: by label, then by position.
         Defaults to True.
@@ -107,93 +94,29 @@ def find_pairs(
     RETURNS (CandidatePairs): The memory grows with the mentions and with max_pairs, not with all
         pairs.
     """
-    blocks = _Blocks(mentions, max_distance, concepts, directed, pair_types)
+    blocks = PairBlocks(mentions, max_distance, concepts, directed, pair_types)
     total, furthest = blocks.measure(max_pairs)
-    distances, heads, tails = blocks.collect(furthest)
+    found = blocks.collect(furthest)
+    later = numpy.zeros(found.shape[1], dtype=bool)
+    if concepts and total > max_pairs:
+        first = blocks.collect_first(max_pairs)
+        found = numpy.concatenate([first, found], axis=1)
+        found, places = numpy.unique(found, axis=1, return_index=True)
+        later = places >= first.shape[1]
+    distances, heads, tails = found
     # Both orders of a pair side by side, so that a cut doesn't part them
-    first, last = numpy.minimum(heads, tails), numpy.maximum(heads, tails)
-    order = numpy.lexsort((heads, last, first, distances))
-    order = order[: max_pairs - max_pairs % 2 if directed else max_pairs]
+    one, other = numpy.minimum(heads, tails), numpy.maximum(heads, tails)
+    order = numpy.lexsort((heads, other, one, distances, later))
+    kept = order[: max_pairs - max_pairs % 2 if directed else max_pairs]
+    kept = kept[numpy.lexsort((heads[kept], other[kept], one[kept], distances[kept]))]
     pairs: List[Pair] = []
     groups: List[int] = []
     index: Dict[Tuple[Any, Any], int] = {}
-    for head, tail in zip(heads[order].tolist(), tails[order].tolist()):
+    for head, tail in zip(heads[kept].tolist(), tails[kept].tolist()):
         for arguments in _arguments(mentions[head], mentions[tail], concepts, directed):
             pairs.append((head, tail))
             groups.append(index.setdefault(arguments, len(index)))
-    return CandidatePairs(mentions, pairs, total - len(order), groups, list(index))
-
-
-class _Blocks:
-    """All pairs of mentions, so many rows of the matrix at a time. See `find_pairs`."""
-
-    ROWS = 256
-
-    def __init__(
-        self,
-        mentions: List[Candidate],
-        max_distance: int,
-        concepts: bool,
-        directed: bool,
-        pair_types: Optional[Collection[LabelPair]],
-    ):
-        labels = sorted({mention.label for mention in mentions})
-        code = {label: i for i, label in enumerate(labels)}
-        self.starts = numpy.array([mention.start for mention in mentions], dtype="int64")
-        self.labels = numpy.array([code[mention.label] for mention in mentions], dtype="int64")
-        self.allowed = numpy.array(
-            [[pair_types is None or (h, t) in pair_types for t in labels] for h in labels],
-            dtype=bool,
-        ).reshape(len(labels), len(labels))
-        # Mentions of no concept (-1) have no relations, nor have two of the same one.
-        self.concepts: Optional[numpy.ndarray] = None
-        if concepts:
-            ids: Dict[Tuple[str, ...], int] = {(): -1}
-            self.concepts = numpy.array(
-                [ids.setdefault(mention.concepts, len(ids)) for mention in mentions], dtype="int64"
-            )
-        self.max_distance = max_distance
-        self.directed = directed
-
-    def _block(self, start: int) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """RETURNS (Tuple): Distances, and which pairs (row first, and column first) to look at."""
-        rows = slice(start, start + self.ROWS)
-        columns = numpy.arange(len(self.starts))
-        distances = self.starts[None, :] - self.starts[rows, None]
-        near = (columns[None, :] > columns[rows, None]) & (distances <= self.max_distance)
-        if self.concepts is not None:
-            one, other = self.concepts[rows, None], self.concepts[None, :]
-            near &= (one != other) & (one >= 0) & (other >= 0)
-        one, other = self.labels[rows, None], self.labels[None, :]
-        forward, backward = near & self.allowed[one, other], near & self.allowed[other, one]
-        if not self.directed:
-            forward, backward = forward & (one <= other), backward & (one > other)
-        return distances, forward, backward
-
-    def measure(self, max_pairs: int) -> Tuple[int, int]:
-        """RETURNS (Tuple[int, int]): The number of pairs, and the distance within which there are
-        at least max_pairs (if there are)."""
-        counts = numpy.zeros(1, dtype="int64")
-        for start in range(0, len(self.starts), self.ROWS):
-            distances, forward, backward = self._block(start)
-            for chosen in (forward, backward):
-                more = numpy.bincount(distances[chosen], minlength=len(counts))
-                more[: len(counts)] += counts
-                counts = more
-        within = counts.cumsum()
-        return int(within[-1]), int(numpy.searchsorted(within, max_pairs))
-
-    def collect(self, furthest: int) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-        """RETURNS (Tuple): Distances, heads and tails of all pairs within a distance."""
-        parts = [numpy.zeros((3, 0), dtype="int64")]
-        for start in range(0, len(self.starts), self.ROWS):
-            distances, forward, backward = self._block(start)
-            for chosen, swap in ((forward, False), (backward, True)):
-                rows, columns = numpy.nonzero(chosen & (distances <= furthest))
-                pair = (columns, rows + start) if swap else (rows + start, columns)
-                parts.append(numpy.stack([distances[rows, columns], *pair]))
-        distances, heads, tails = numpy.concatenate(parts, axis=1)
-        return distances, heads, tails
+    return CandidatePairs(mentions, pairs, total - len(kept), total, groups, list(index))
 
 
 def _arguments(

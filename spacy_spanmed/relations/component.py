@@ -16,7 +16,7 @@ from thinc.api import Model, Optimizer
 
 from ..doc import RELATIONS, get_layers, set_concept_relation_tuples, set_relation_tuples
 from ..mentions import Mention
-from ..pipe import LISTENER, LabelledPipe
+from ..pipe import LISTENER, LabelledPipe, split_by_tokens
 from .between_gold import score_between_gold
 from .candidates import (
     NO_PAIRS,
@@ -28,6 +28,7 @@ from .candidates import (
     get_training_concepts,
     get_training_mentions,
 )
+from .entity_checks import warn_of_unknown_labels, warn_without_entities
 from .gold import collect_labels, get_gold_relations, get_pair_types
 from .loss import get_pair_loss
 from .pooling import Found, decode
@@ -47,7 +48,7 @@ DEFAULT_MODEL = {
 
 @Language.factory(
     "relation_extractor",
-    assigns=["doc._.relations", "doc._.concept_relations"],
+    assigns=["doc._.relations", "doc._.concept_relations", "doc._.cut_pairs"],
     requires=["doc.ents", "doc._.trf_data"],
     default_config={
         "model": DEFAULT_MODEL,
@@ -118,8 +119,9 @@ class RelationExtractor(LabelledPipe):
     rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the other pairs
         of the Doc (see `rivals.py`); `spanmed finalize` fits them. Defaults to none: it doesn't.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
-    max_pairs (int): Ordered pairs looked at in a Doc, the closest first. If there are more, a
-        warning counts them. Defaults to 10,000.
+    max_pairs (int): Ordered pairs looked at in a Doc, at least 2: the closest, but first of all the
+        closest of each pair of concepts. If there are more, a warning counts the others, and so
+        does `doc._.cut_pairs`. Defaults to 10,000.
     concepts (bool): Relate the concepts of a document, pooling over their mentions, instead of
         single mentions. `doc._.relations` then holds each relation between its best pair of
         mentions. Relations between mentions in the training data are taken for ones between
@@ -131,6 +133,7 @@ class RelationExtractor(LabelledPipe):
     typed_pairs (bool): Look only at pairs of entity labels that are related somewhere in the
         training data. Defaults to False.
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.relation_scorer.v1`.
+    RAISES (ValueError): If max_distance or max_pairs is too small.
     """
 
     def __init__(
@@ -151,6 +154,13 @@ class RelationExtractor(LabelledPipe):
         scorer: Optional[Callable] = None,
     ):
         super().__init__(vocab, model, name, threshold, calibration, scorer)
+        if max_distance < 0 or max_pairs < 2:
+            raise ValueError(
+                f"{name}: max_distance must be at least 0 and max_pairs at least 2, not "
+                f"{max_distance} and {max_pairs}."
+            )
+        if not Doc.has_extension("cut_pairs"):
+            Doc.set_extension("cut_pairs", default=0)
         self.rivals = check_weights(rivals)
         self.max_distance = max_distance
         self.max_pairs = max_pairs
@@ -219,14 +229,12 @@ class RelationExtractor(LabelledPipe):
     def predict(self, docs: Iterable[Doc]) -> List[Found]:
         """RETURNS (List[Found]): The relations between each Doc's entities."""
         docs = list(docs)
-        for doc in docs:
-            if len(doc) and not doc.has_annotation("ENT_IOB"):
-                warnings.warn(
-                    f"{self.name}: a Doc has no entity annotation, so no relations are found. "
-                    "Put an entity pipe such as 'span_ner' before this one."
-                )
-                break
-        return self.predict_pairs(docs, [self._get_entities(doc) for doc in docs])
+        mentions = [self._get_entities(doc) for doc in docs]
+        warn_without_entities(self.name, docs)
+        warn_of_unknown_labels(
+            self.name, mentions, self.model.attrs["entity_labels"], self.typed_pairs
+        )
+        return self.predict_pairs(docs, mentions)
 
     def _get_entities(self, doc: Doc) -> Mentions:
         if self.concepts:
@@ -263,13 +271,18 @@ class RelationExtractor(LabelledPipe):
         RETURNS (List[Tuple[CandidatePairs, Floats2d]]): Each Doc's pairs, and their logits: (pairs,
             labels + 1), the last column "negated".
         """
-        candidates = [self._find_pairs(doc, found) for doc, found in zip(docs, mentions)]
-        ends = numpy.cumsum([len(candidate.pairs) for candidate in candidates])
-        logits = numpy.zeros((0, len(self.labels) + 1), dtype="float32")
-        if len(ends) and ends[-1]:
-            self.check_upstream([doc for doc, c in zip(docs, candidates) if c.pairs])
-            logits = self.model.ops.to_numpy(self.model.predict((list(docs), candidates)))
-        return list(zip(candidates, numpy.split(logits, ends[:-1])))
+        scored: List[Tuple[CandidatePairs, Any]] = []
+        for part in split_by_tokens(docs):
+            candidates = [
+                self._find_pairs(doc, found) for doc, found in zip(docs[part], mentions[part])
+            ]
+            ends = numpy.cumsum([len(candidate.pairs) for candidate in candidates])
+            logits = numpy.zeros((0, len(self.labels) + 1), dtype="float32")
+            if ends[-1]:
+                self.check_upstream([doc for doc, c in zip(docs[part], candidates) if c.pairs])
+                logits = self.model.ops.to_numpy(self.model.predict((list(docs[part]), candidates)))
+            scored.extend(zip(candidates, numpy.split(logits, ends[:-1])))
+        return scored
 
     def _rescore(self, candidate: CandidatePairs, pooled: numpy.ndarray) -> numpy.ndarray:
         return apply_weights(self.rivals, describe_rivals(candidate, pooled))
@@ -285,8 +298,8 @@ class RelationExtractor(LabelledPipe):
         )
         if found.cut:
             warnings.warn(
-                f"{self.name}: {found.cut:,} of {found.cut + len(found.pairs):,} pairs of entities "
-                "in a Doc were left out, the most distant ones. Raise max_pairs to see them all."
+                f"{self.name}: {found.cut:,} of {found.total:,} pairs of entities in a Doc were left "
+                "out, the most distant ones. Raise max_pairs to see them all."
             )
         return found
 
@@ -298,6 +311,7 @@ class RelationExtractor(LabelledPipe):
         """Write `doc._.relations`, and between concepts `doc._.concept_relations`."""
         for doc, found in zip(docs, relations):
             set_relation_tuples(doc, found.relations)
+            doc._.cut_pairs = found.cut
             if self.concepts:
                 set_concept_relation_tuples(doc, found.concept_relations)
 

@@ -84,6 +84,9 @@ class PairClassifier(torch.nn.Module):
         self.evidence = torch.nn.Linear(SIZE, hidden) if evidence else None
         self.combine = torch.nn.Linear((6 if evidence else 5) * hidden, hidden)
         self.output = torch.nn.Linear(hidden, nO + 1)
+        with torch.no_grad():  # never trained: says nothing, instead of something at random
+            for table in [self.label] + ([self.mark] if layers else []):
+                table.weight[UNKNOWN_LABEL] = 0.0
         # Most pairs are unrelated: start there instead of unlearning a probability of one half.
         torch.nn.init.constant_(self.output.bias, -2.0)
 

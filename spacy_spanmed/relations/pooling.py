@@ -59,10 +59,12 @@ class Found(NamedTuple):
 
     relations (List[RelationTuple]): Between mentions; for concepts between the pair of mentions
         with the highest score. concept_relations (List[ConceptRelationTuple]): Between concepts.
+    cut (int): Pairs of mentions that were not looked at, because there were too many.
     """
 
     relations: List[RelationTuple]
     concept_relations: List[ConceptRelationTuple]
+    cut: int = 0
 
 
 def decode(
@@ -102,7 +104,7 @@ def decode(
     rows_of: List[List[int]] = [[] for _ in candidate.arguments]
     for row, group in enumerate(candidate.groups):
         rows_of[group].append(row)
-    found = Found([], [])
+    found = Found([], [], candidate.cut)
     for group, column in zip(*numpy.nonzero(chosen)):
         row = max(rows_of[group], key=lambda row: logits[row, column])
         head, tail = (candidate.mentions[i] for i in candidate.pairs[row])

@@ -22,7 +22,7 @@ MENTIONS = st.lists(st.integers(0, 60), max_size=12, unique=True).map(
 
 
 def make_pairs(mentions, pair):
-    return CandidatePairs(mentions, [pair], 0, [0], [pair])
+    return CandidatePairs(mentions, [pair], 0, 1, [0], [pair])
 
 
 @given(MENTIONS, st.integers(1, 40), st.integers(2, 60))
@@ -128,3 +128,38 @@ def test_no_pairs():
     batch = index_pairs([3, 0], [NO_PAIRS] * 2, [], 2, 10)
     assert batch.pairs.shape == (0, 2) and batch.context.shape[0] == 0
     assert isinstance(batch.spans, numpy.ndarray)
+
+
+CONCEPTS = st.lists(
+    st.tuples(
+        st.integers(0, 40), st.sampled_from(["A", "B"]), st.sampled_from(["", "x", "y", "z"])
+    ),
+    max_size=14,
+).map(lambda found: [mention(s, label, *(c and [label + c])) for s, label, c in sorted(found)])
+
+
+@given(CONCEPTS, st.integers(1, 40), st.integers(2, 30), st.booleans(), st.booleans())
+def test_each_pair_of_concepts_keeps_its_closest(mentions, distance, max_pairs, directed, typed):
+    settings = {"concepts": True, "directed": directed}
+    settings["pair_types"] = {("A", "B")} if typed else None
+    everything = find_pairs(mentions, distance, 10_000, **settings)
+    found = find_pairs(mentions, distance, max_pairs, **settings)
+    assert found.total == len(everything.pairs) == len(found.pairs) + found.cut
+    assert set(found.pairs) <= set(everything.pairs)
+    assert len(found.pairs) == len(set(found.pairs)) <= max_pairs
+
+    def nearest(candidates):
+        best = {}
+        for (head, tail), group in zip(candidates.pairs, candidates.groups):
+            arguments = candidates.arguments[group]
+            apart = abs(mentions[head].start - mentions[tail].start)
+            best[arguments] = min(best.get(arguments, apart), apart)
+        return best
+
+    kept, expected = nearest(found), nearest(everything)
+    assert all(expected[arguments] == apart for arguments, apart in kept.items())
+    if len(expected) <= max_pairs - directed:
+        assert kept == expected
+    elif set(expected) - set(kept):
+        left = min(expected[arguments] for arguments in set(expected) - set(kept))
+        assert all(apart <= left for apart in kept.values())
