@@ -17,7 +17,13 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_spanmed.cli.evaluate import evaluate, evaluate_examples, hash_data, read_examples
+from spacy_spanmed.cli.evaluate import (
+    CONTEXT_SETTINGS,
+    evaluate,
+    evaluate_examples,
+    hash_data,
+    read_examples,
+)
 from spacy_spanmed.doc import get_layers, set_layers, set_relation_tuples
 from spacy_spanmed.files import write_json
 from spacy_spanmed.mentions import get_mentions
@@ -27,19 +33,19 @@ from spacy_spanmed.scoring import score_entities
 
 NLP = spacy.blank("en")
 app = typer.Typer()
-app.command()(evaluate)
+app.command(context_settings=CONTEXT_SETTINGS)(evaluate)
 
 
-@Language.factory("spanmed_test_first_and_last")
+@Language.factory("spanmed_test_first_and_last", default_config={"label": "GENE"})
 class FirstAndLast:
     """Calls the first and the last token GENE and says that they bind."""
 
-    def __init__(self, nlp: Language, name: str) -> None:
-        self.labels = ("GENE", "BINDS")
+    def __init__(self, nlp: Language, name: str, label: str) -> None:
+        self.labels = (label, "BINDS")
 
     def __call__(self, doc: Doc) -> Doc:
         last = len(doc) - 1
-        doc.ents = [Span(doc, 0, 1, "GENE"), Span(doc, last, last + 1, "GENE")]
+        doc.ents = [Span(doc, 0, 1, self.labels[0]), Span(doc, last, last + 1, "GENE")]
         a, b = doc.ents
         set_relation_tuples(
             doc, [(a.start_char, a.end_char, "GENE", b.start_char, b.end_char, "GENE", "BINDS")]
@@ -116,6 +122,17 @@ def test_prints_tables_and_writes_the_scores_of_spacy_evaluate(model: Path, data
     assert meta["data_sha256"] == hashlib.sha256(data.read_bytes()).hexdigest()
     assert meta["date"].endswith("+00:00")
     assert "seed" in meta and "commit" in meta
+
+
+def test_settings_can_be_overridden(model: Path, data: Path) -> None:
+    output, setting = data.parent / "metrics.json", "components.spanmed_test_first_and_last.label"
+    assert call(model, data, "--output", output, f"--{setting}", "CHEMICAL").exit_code == 0
+    written = json.loads(output.read_text("utf8"))
+    assert written["ents_per_type"]["CHEMICAL"]["r"] == 1.0
+    assert written["meta"]["overrides"] == {setting: "CHEMICAL"}
+    result = call(model, data, "--components.span_ner.threshold", "0.5")
+    assert result.exit_code == 1 and "Can't load the pipeline" in result.output
+    assert "components -> span_ner -> threshold" in result.output
 
 
 def test_brief_leaves_labels_out(model: Path, data: Path) -> None:

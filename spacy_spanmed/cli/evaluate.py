@@ -9,18 +9,18 @@ import subprocess
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Callable, Dict, Iterator, List, Optional
+from typing import Annotated, Any, Callable, Dict, Iterator, List, Mapping, Optional
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from spacy.cli._util import import_code, setup_gpu
+from spacy.cli._util import import_code, parse_config_overrides, setup_gpu
 from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.corpus import walk_corpus
 from spacy.util import load_model
-from thinc.api import fix_random_seed
+from thinc.api import ConfigValidationError, fix_random_seed
 
 from ..doc import get_layers
 from ..files import write_json
@@ -28,7 +28,11 @@ from ..relation_scoring import gold_label_counts
 from ..reporting import print_scores
 
 
+CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
 def evaluate(
+    ctx: typer.Context,
     model: Annotated[str, typer.Argument(help="Name of an installed pipeline, or its directory.")],
     data: Annotated[Path, typer.Argument(help="A .spacy file, or a directory of them.")],
     output: Annotated[
@@ -48,15 +52,20 @@ def evaluate(
 ) -> None:
     """Evaluate a pipeline: entities, relations, and what tokenization loses.
 
+    Any setting of the pipeline's config can be overridden, for this evaluation alone.
+
     Example: spanmed evaluate en_spanmed corpus/test.spacy --output metrics.json
+
+    Example: spanmed evaluate en_spanmed corpus/dev.spacy --components.span_ner.threshold 0.5
     """
     console, errors = Console(), Console(stderr=True)
+    overrides = parse_config_overrides(ctx.args)
     try:
         import_code(code)
         fix_random_seed()  # as `spacy evaluate` does
         setup_gpu(gpu_id, silent=True)
         with errors.status("Loading the pipeline and the data"):
-            nlp = load_pipeline(model)
+            nlp = load_pipeline(model, overrides)
             examples = read_examples(nlp, data)
     except (ValueError, OSError, ImportError) as error:
         message = " ".join(str(error).split())
@@ -67,19 +76,23 @@ def evaluate(
     scores = evaluate_examples(nlp, examples, console=errors, batch_size=batch_size)
     print_scores(console, scores, per_type=per_type)
     if output is not None:
-        write_json(output, {**scores, "meta": describe_run(nlp, model, data)})
+        write_json(output, {**scores, "meta": describe_run(nlp, model, data, overrides)})
         console.print(f"Saved the scores to {output}", highlight=False, markup=False)
 
 
-def load_pipeline(model: str) -> Language:
+def load_pipeline(model: str, overrides: Mapping[str, Any] = {}) -> Language:
     """Load a pipeline by name or path.
 
     model (str): Name of an installed package, or a directory.
+    overrides (Mapping[str, Any]): Settings by dotted key, in place of those in its config.
     RETURNS (Language): The pipeline.
     RAISES (ValueError): With one line that says what is wrong.
     """
     try:
-        return load_model(model)
+        return load_model(model, config=dict(overrides))
+    except ConfigValidationError as error:  # says on its further lines which settings are wrong
+        reason = " ".join(str(error).split())
+        raise ValueError(f"Can't load the pipeline '{model}': {reason}") from error
     except (OSError, ValueError, ImportError, KeyError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ValueError(f"Can't load the pipeline '{model}': {reason}") from error
@@ -187,15 +200,18 @@ def _watch_pipe(nlp: Language, advance: Callable[[], None]) -> Iterator[None]:
         delattr(nlp, "pipe")  # the method of the class shows again
 
 
-def describe_run(nlp: Language, model: str, data: Path) -> Dict[str, Any]:
+def describe_run(
+    nlp: Language, model: str, data: Path, overrides: Mapping[str, Any]
+) -> Dict[str, Any]:
     """What was measured on what, for the JSON file.
 
     nlp (Language): The pipeline.
     model (str): Name or path it was loaded by.
     data (Path): The data file or directory.
+    overrides (Mapping[str, Any]): Settings that were overridden.
     RETURNS (Dict[str, Any]): name and version of the pipeline, `model` and `data` as given, sha256
-        of the data, date (UTC, ISO 8601), seed of the training (None if not configured), and the
-        commit of the working directory (None outside a git repository).
+        of the data, date (UTC, ISO 8601), seed of the training (None if not configured), the commit of
+        the working directory (None outside a git repository), and the overrides.
     """
     meta = nlp.meta
     return {
@@ -208,6 +224,7 @@ def describe_run(nlp: Language, model: str, data: Path) -> Dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seed": nlp.config.interpolate().get("training", {}).get("seed"),
         "commit": _git_commit(),
+        "overrides": dict(overrides),
     }
 
 
