@@ -371,16 +371,3 @@ def test_cut_is_counted_in_pairs_of_mentions(copy):
     with pytest.warns(UserWarning, match="4 of 6 pairs"):
         found = pipe._find_pairs(doc, concepts)
     assert len(found.pairs) == 4 and found.cut == 4
-
-
-def test_hundred_thousand_tokens(trained):
-    words = (TEXTS[0][0] + " " + TEXTS[2][0] + " ") * 5_500
-    with trained.select_pipes(disable=["relation_extractor"]):
-        doc = trained.make_doc(words)
-        assert len(doc) >= 100_000
-        for name, pipe in trained.pipeline:
-            doc = pipe(doc)
-    first = len(doc) // 5_500
-    assert len(doc.ents) > 5_500
-    assert [e.text for e in doc[:first].ents][0] == "Cisplatin"
-    assert len(doc._.abbreviations) == 5_500
