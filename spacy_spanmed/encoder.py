@@ -8,6 +8,7 @@ document of any length runs in bounded memory and padding costs nothing.
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Callable, ContextManager, Dict, Optional
@@ -38,6 +39,9 @@ PREDICT_PIECES = {"cpu": 2048, "cuda": 8192}
 # meets, which takes longer than a few pieces of padding.
 MULTIPLE = 16
 
+# Names of an encoder's parameters have the number of their layer
+LAYER = re.compile(r"\.layers?\.(\d+)\.")
+
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")  # the first two positions aren't for text
 
 
@@ -47,6 +51,7 @@ class EncoderShim(AdamWMixin, HFShim):
     precision: str = "auto"
     freeze_embeddings: bool = True
     piece_dropout: float = 0.0
+    layer_decay: float = 1.0
     _prepared: Optional[torch.nn.Module] = None
 
     def run_encoder(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -106,6 +111,15 @@ class EncoderShim(AdamWMixin, HFShim):
 
         return BaseModelOutput(last_hidden_state=hidden), backprop
 
+    def _get_share(self, name: str) -> float:
+        if self.layer_decay == 1.0:
+            return 1.0
+        layers = self._model.config.num_hidden_layers
+        found = LAYER.search(name)
+        if found:
+            return self.layer_decay ** (layers - 1 - int(found[1]))
+        return self.layer_decay**layers if name.startswith("embeddings.") else 1.0
+
     def _hide_pieces(self, ids: torch.Tensor) -> torch.Tensor:
         """RETURNS (Tensor): The ids, with `piece_dropout` of them replaced by the mask token."""
         tokenizer = self._hfmodel.tokenizer
@@ -144,6 +158,7 @@ def create_transformer_model(
     freeze_embeddings: bool = True,
     learn_rate_factor: float = 1.0,
     piece_dropout: float = 0.0,
+    layer_decay: float = 1.0,
 ) -> Model:
     """Architecture `spanmed.TransformerModel.v1`: takes Docs, returns a FullTransformerBatch.
 
@@ -160,8 +175,12 @@ def create_transformer_model(
     learn_rate_factor (float): Multiplies the optimizer's learning rate.
     piece_dropout (float): While training, the share of word pieces that the mask token hides, so
         that mentions are learned from their context too and not by heart. Defaults to 0.
-    RAISES (ValueError): On an unknown precision, or a piece_dropout outside 0 to 1.
+    layer_decay (float): Each layer of the encoder learns at so much of the rate of the one above it
+        (Howard and Ruder 2018, ULMFiT, doi 10.18653/v1/P18-1031). Defaults to 1: all alike.
+    RAISES (ValueError): On an unknown precision, or a piece_dropout or layer_decay outside 0 to 1.
     """
+    if not 0.0 < layer_decay <= 1.0:
+        raise ValueError(f"layer_decay must be above 0 and at most 1, not {layer_decay}.")
     if not 0.0 <= piece_dropout < 1.0:
         raise ValueError(f"piece_dropout must be at least 0 and below 1, not {piece_dropout}.")
     if precision not in ("auto", "float32", "bfloat16"):
@@ -173,6 +192,7 @@ def create_transformer_model(
     shim.precision = precision
     shim.freeze_embeddings = freeze_embeddings
     shim.piece_dropout = piece_dropout
+    shim.layer_decay = layer_decay
     shim.learn_rate_factor = learn_rate_factor
     layer.shims[0] = shim
     layer.attrs["convert_outputs"] = _convert_outputs
@@ -211,6 +231,7 @@ def create_tok2vec_transformer(
     freeze_embeddings: bool = True,
     learn_rate_factor: float = 1.0,
     piece_dropout: float = 0.0,
+    layer_decay: float = 1.0,
 ) -> Model:
     """Architecture `spanmed.Tok2VecTransformer.v1`: the encoder inside one pipe, unshared.
 
@@ -228,6 +249,7 @@ def create_tok2vec_transformer(
         freeze_embeddings,
         learn_rate_factor,
         piece_dropout,
+        layer_decay,
     )
     return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
 

@@ -30,14 +30,14 @@ class AdamWMixin:
     _torch_optimizer: Optional[torch.optim.Optimizer] = None
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        params = [p for p in self._model.parameters() if p.requires_grad]
-        if not any(p.grad is not None for p in params):
+        params = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        if not any(p.grad is not None for p in params.values()):
             return
         if optimizer.grad_clip:
-            torch.nn.utils.clip_grad_norm_(params, optimizer.grad_clip)
+            torch.nn.utils.clip_grad_norm_(params.values(), optimizer.grad_clip)
         torch_optimizer = self._get_torch_optimizer(params, optimizer)
         for group in torch_optimizer.param_groups:
-            group["lr"] = optimizer.learn_rate * self.learn_rate_factor
+            group["lr"] = optimizer.learn_rate * self.learn_rate_factor * group["share"]
         torch_optimizer.step()
         torch_optimizer.zero_grad(set_to_none=True)
         if optimizer.averages is not None:
@@ -89,20 +89,27 @@ class AdamWMixin:
                 for (parameter, _), own in zip(swapped, kept):
                     parameter.copy_(own)
 
+    def _get_share(self, name: str) -> float:
+        """RETURNS (float): How much of the learning rate a parameter gets."""
+        return 1.0
+
     def _get_torch_optimizer(
-        self, params: List[torch.nn.Parameter], optimizer: Optimizer
+        self, params: Dict[str, torch.nn.Parameter], optimizer: Optimizer
     ) -> torch.optim.Optimizer:
         current = self._torch_optimizer
         # A loaded or resized module has new parameters: the old moments don't belong to them.
         if current is None or {id(p) for g in current.param_groups for p in g["params"]} != {
-            id(p) for p in params
+            id(p) for p in params.values()
         }:
-            groups = [
-                {"params": [p for p in params if p.ndim > 1], "weight_decay": optimizer.L2},
-                {"params": [p for p in params if p.ndim <= 1], "weight_decay": 0.0},
-            ]
+            groups: Dict[Tuple[float, float], List[torch.nn.Parameter]] = {}
+            for name, p in params.items():
+                decay = optimizer.L2 if p.ndim > 1 else 0.0
+                groups.setdefault((self._get_share(name), decay), []).append(p)
             self._torch_optimizer = current = torch.optim.AdamW(
-                [group for group in groups if group["params"]],
+                [
+                    {"params": group, "weight_decay": decay, "share": share}
+                    for (share, decay), group in groups.items()
+                ],
                 betas=(optimizer.b1, optimizer.b2),
                 eps=optimizer.eps,
                 fused=True,

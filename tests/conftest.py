@@ -57,7 +57,13 @@ def tiny_letters(tmp_path_factory):
 
 
 def make_nlp(
-    encoder, *, precision="auto", freeze_embeddings=False, piece_dropout=0.0, relation_model={}
+    encoder,
+    *,
+    precision="auto",
+    freeze_embeddings=False,
+    piece_dropout=0.0,
+    layer_decay=1.0,
+    relation_model={},
 ):
     """An untrained pipeline with both pipes on an encoder.
 
@@ -72,6 +78,7 @@ def make_nlp(
         "precision": precision,
         "freeze_embeddings": freeze_embeddings,
         "piece_dropout": piece_dropout,
+        "layer_decay": layer_decay,
         "get_spans": {"@span_getters": "spanmed.sentence_windows.v1", "max_pieces": 100},
         "transformer_config": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     }

@@ -8,6 +8,7 @@ from thinc.types import ArgsKwargs
 from spacy_spanmed import encoder as encoder_module
 from spacy_spanmed.torch_layer import dump_state, load_state, round_to_half
 from tests.conftest import TEXTS, make_examples, make_nlp
+from tests.test_pipeline import update
 
 
 def get_shim(nlp):
@@ -144,3 +145,28 @@ def test_piece_dropout_hides_text_and_only_while_training(tiny_letters):
 def test_piece_dropout_is_checked(tiny_letters):
     with pytest.raises(ValueError, match="piece_dropout must be"):
         make_nlp(tiny_letters, piece_dropout=1.0)
+
+
+def test_lower_layers_learn_more_slowly(tiny_letters):
+    """By hand: with Adam's first step every parameter moves by its learning rate."""
+    nlp = make_nlp(tiny_letters)
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate, optimizer.L2 = 1e-3, 0.0
+    shim = nlp.get_pipe("transformer").model.layers[0].shims[0]
+    shim.layer_decay = 0.5
+    before = {name: p.detach().clone() for name, p in shim._model.named_parameters()}
+    update(nlp, examples, optimizer)
+    moved = {
+        name: float((p.detach() - before[name]).abs().max())
+        for name, p in shim._model.named_parameters()
+    }
+    assert moved["encoder.layer.1.output.dense.weight"] == pytest.approx(1e-3, rel=0.05)
+    assert moved["encoder.layer.0.output.dense.weight"] == pytest.approx(5e-4, rel=0.05)
+    assert moved["embeddings.position_embeddings.weight"] == pytest.approx(2.5e-4, rel=0.05)
+
+
+def test_layer_decay_is_checked(tiny_letters):
+    for value in (0.0, 1.5):
+        with pytest.raises(ValueError, match="layer_decay must be above 0"):
+            make_nlp(tiny_letters, layer_decay=value)

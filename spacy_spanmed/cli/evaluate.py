@@ -27,7 +27,6 @@ from ..files import write_json
 from ..relation_scoring import gold_label_counts
 from ..reporting import print_scores
 
-
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
