@@ -4,13 +4,15 @@ import warnings
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Optional, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Union
 
 import typer
+from click import UsageError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from spacy.cli._util import parse_config_overrides
 
 from ..corpora import report
 from ..corpora.errors import CorpusError
@@ -38,7 +40,19 @@ def print_left_out(problems: Problems) -> None:
         typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
 
 
-def fail(message: str) -> None:
+def parse_overrides(args: List[str]) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): Settings given as options, by dotted key. An option that is neither
+    one of the command's nor a setting ends the command."""
+    try:
+        return parse_config_overrides(args)
+    except UsageError as error:
+        fail(
+            f"{error.format_message()} Check its spelling (--help lists the options); a setting of the "
+            "config has a dot, as in --training.total_tokens 1000."
+        )
+
+
+def fail(message: str) -> NoReturn:
     """End the command with an error in one line."""
     typer.echo(f"Error: {' '.join(message.split())}", err=True)
     raise typer.Exit(1)

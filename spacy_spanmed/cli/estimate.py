@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any, Optional
 
 import typer
-from spacy.cli._util import parse_config_overrides
 
-from .common import fail
+from .common import fail, parse_overrides
 
 
 def estimate(
@@ -48,7 +47,7 @@ def estimate(
     for name, value in (("--tokens", tokens), ("--tokens-per-second", tokens_per_second)):
         if value is not None and not 0 < value < float("inf"):
             fail(f"{name} is {value}, but must be a positive number.")
-    overrides = parse_config_overrides(ctx.args)
+    overrides = parse_overrides(ctx.args)
     from rich.console import Console
 
     # Imported late, because torch and transformers take seconds that --help need not wait for.

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from spacy.cli._util import import_code, parse_config_overrides, setup_gpu
+from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
 from spacy.training import Corpus, Example
 from spacy.training.corpus import walk_corpus
@@ -26,6 +26,7 @@ from ..doc import get_layers
 from ..files import write_json
 from ..relation_scoring import gold_label_counts
 from ..reporting import print_scores
+from .common import parse_overrides
 
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -58,7 +59,7 @@ def evaluate(
     Example: spanmed evaluate en_spanmed corpus/dev.spacy --components.span_ner.threshold 0.5
     """
     console, errors = Console(), Console(stderr=True)
-    overrides = parse_config_overrides(ctx.args)
+    overrides = parse_overrides(ctx.args)
     try:
         import_code(code)
         fix_random_seed()  # as `spacy evaluate` does

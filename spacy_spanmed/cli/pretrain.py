@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Optional
 
 import typer
-from spacy.cli._util import parse_config_overrides
 
-from .common import fail
+from .common import fail, parse_overrides
 
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -38,7 +37,7 @@ def pretrain(
 
     torchrun --nproc-per-node 8 -m spacy_spanmed pretrain configs/pretrain.cfg
     """
-    overrides = parse_config_overrides(ctx.args)
+    overrides = parse_overrides(ctx.args)
     if output is not None:
         overrides["paths.output"] = str(output)
     from rich.console import Console

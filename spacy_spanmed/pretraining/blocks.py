@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 from rich.console import Console
 from rich.progress import (
@@ -30,6 +32,7 @@ from spacy_spanmed.pretraining.workers import connect_workers
 REPORT_EVERY = 0.2  # seconds between two looks at the progress
 # Seconds the main worker has at most to take the lock first, for it is the one to show progress.
 HEAD_START = 5.0
+LOOKED_AT = 1000  # blocks, to see whether a text can be read
 # Settings that don't change what blocks a text gives: `exclude` counts with its content.
 NOT_IN_KEY = {"exclude", "streaming", "shuffle_buffer"}
 
@@ -96,6 +99,29 @@ def check_vocabulary(loaded: LoadedEncoder, name: str) -> None:
         )
 
 
+def check_readable(blocks: PackedBlocks, name: str) -> None:
+    """Refuse text of which the tokenizer knows next to nothing: nothing can be masked or learned.
+
+    blocks (PackedBlocks): The texts. name (str): Theirs, for the message.
+    RAISES (ValueError): Of blocks spread over the text, under a tenth of the tokens are in words
+        that can be masked. Under a half is warned of.
+    """
+    count = len(blocks.input_ids)
+    rows = np.unique(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(np.int64))
+    words = np.asarray(blocks.words[rows])
+    tokens = words.size if blocks.lengths is None else int(blocks.lengths[rows].sum())
+    share = int((words >= 0).sum()) / max(tokens, 1)
+    fault = (
+        f"Of '{name}' the tokenizer makes words in only {share:.0%} of the tokens, the others are "
+        "unknown to it or parts of words longer than a block. Are these texts with spaces between "
+        "words, in a language and alphabet the encoder was trained on?"
+    )
+    if share < 0.1:
+        raise ValueError(fault)
+    if share < 0.5:
+        warnings.warn(fault)
+
+
 def require_blocks(corpus: TextCorpus, count: int) -> None:
     """RAISES (ValueError): There is not a single block."""
     if not count:
@@ -132,6 +158,7 @@ def left_out(report: dict[str, Any]) -> str:
         "too short": report["documents_too_short"],
         "duplicates": report["documents_duplicate"],
         "on the other side of the split": report["documents_other_side"],
+        "held out": report["documents_in_dev"],
         "overlapping with evaluation texts": report["documents_overlapping"],
         "shorter than a block": report["documents_shorter_than_a_block_dropped"],
         **report["unreadable"],

@@ -23,6 +23,7 @@ from spacy_spanmed.files import write_json
 MANIFEST = "manifest.json"
 RUN_FILE = "run.json"
 PREFIX = "checkpoint-"
+WRITERS = ("PytorchStreamWriter", "inline_container", "unexpected pos")  # in torch.save's errors
 
 
 def read_json(path: Path) -> Any:
@@ -54,6 +55,11 @@ def seal(checkpoint: Path) -> None:
         name = path.relative_to(checkpoint).as_posix()
         files[name] = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
     write_json(checkpoint / MANIFEST, files)
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether the name of an encoder is the directory of a checkpoint."""
+    return (Path(name).expanduser() / MANIFEST).is_file()
 
 
 def find_fault(checkpoint: Path) -> str | None:
@@ -147,7 +153,10 @@ def writing(target: Path, remedy: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError) as err:  # torch.save raises RuntimeErrors
+    except (OSError, SafetensorError, RuntimeError) as err:
+        # torch.save raises RuntimeErrors; so do workers that lose each other, and GPUs
+        if type(err) is RuntimeError and not any(part in str(err) for part in WRITERS):
+            raise
         delete(target)
         why = describe(err)
         raise ValueError(f"'{target}' could not be written: disk full? ({why}). {remedy}") from err

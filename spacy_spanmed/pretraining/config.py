@@ -17,6 +17,13 @@ class _Section(BaseModel):
         extra = Extra.forbid
         arbitrary_types_allowed = True
 
+    @validator("*", pre=True)
+    def _is_no_switch(cls, value: Any, field: Any) -> Any:
+        # An option without a value is read as true, which pydantic takes for the number 1.
+        if isinstance(value, bool) and field.type_ is not bool:
+            raise ValueError(f"needs a value, not {str(value).lower()}")
+        return value
+
 
 class Paths(_Section):
     """Files and directories, relative to the working directory.

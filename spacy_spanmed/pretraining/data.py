@@ -21,6 +21,7 @@ from spacy_spanmed.pretraining.maskers import Masker, mask_rng
 from spacy_spanmed.pretraining.packing import PackedBlocks
 
 SHUFFLE_KEY = 2**32 - 1  # no block has this number, so the shuffle shares no stream with a mask
+RELEASE_EVERY = 10_000  # samples, after which the memory that the text was read into is let go
 
 
 def make_vocabulary(tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
@@ -90,6 +91,8 @@ class MaskedBlocks(Dataset):
         epoch = self.first_epoch + passes
         block = int(self._order(epoch)[place])
         rng = mask_rng(self.seed, epoch, block)
+        if index % RELEASE_EVERY == 0:
+            self.blocks.release()
         lengths = self.blocks.lengths
         end = None if lengths is None else int(lengths[block])
         input_ids = self.blocks.input_ids[block][:end]

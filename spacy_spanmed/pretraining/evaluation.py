@@ -35,9 +35,10 @@ def evaluate(
     max_blocks (int): Measure on this many blocks, spread evenly over the text, at most.
     rate (float): Masking rate of the first three, default 0.15.
     masker (Masker): The run's own, prepared; measured too if its name is not one of theirs.
-    RETURNS (dict): For each masker ``loss`` (nats a target), ``perplexity``, ``accuracy`` (part
+    RETURNS (dict): For each masker that finds anything to mask ``loss`` (nats a target), ``perplexity``, ``accuracy`` (part
         of targets ranked first, 0 to 1) and ``targets``; under ``span`` also ``sbo_loss`` where
         the model has that head.
+    RAISES (ValueError): Nothing can be masked.
     """
     count = min(max_blocks, len(blocks.input_ids))
     chosen = [i * len(blocks.input_ids) // count for i in range(count)]
@@ -69,20 +70,26 @@ def evaluate(
                     if key in output:
                         sums[key] = sums.get(key, 0.0) + float(output[key]) * size
                 targets += size
-            results[each.name] = _summary(sums, targets, with_sbo=each.name == "span")
+            if targets:
+                results[each.name] = _summary(sums, targets, with_sbo=each.name == "span")
     finally:
         model.train(was_training)
+    if not results:
+        raise ValueError(
+            "Nothing in the held-out text can be masked: the tokenizer knows none of its words. "
+            "Check paths.dev."
+        )
     return results
 
 
 def _summary(sums: dict[str, float], targets: int, with_sbo: bool) -> dict[str, float]:
-    loss = sums["mlm_loss"] / max(targets, 1)
+    loss = sums["mlm_loss"] / targets
     summary = {
         "loss": loss,
         "perplexity": math.exp(min(loss, 700.0)),
-        "accuracy": sums["mlm_accuracy"] / max(targets, 1),
+        "accuracy": sums["mlm_accuracy"] / targets,
         "targets": targets,
     }
     if with_sbo and "sbo_loss" in sums:
-        summary["sbo_loss"] = sums["sbo_loss"] / max(targets, 1)
+        summary["sbo_loss"] = sums["sbo_loss"] / targets
     return summary

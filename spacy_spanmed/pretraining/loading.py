@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,8 +24,12 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from spacy_spanmed.encoders import resolve_encoder
+from spacy_spanmed.pretraining import checkpoints
 
 HEADS_FILE = "pretraining_heads.safetensors"
+WEIGHTS_FILE = "model.safetensors"  # of a checkpoint
+ENCODER_PREFIX = "encoder."  # of the names of the encoder's weights in it
+SPARE_ROWS = 0.02  # models round the number of their embeddings up, but not by more
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
 TOKENIZER_FILES += ("sentencepiece.bpe.model", "tokenizer.model")
 # Where common architectures keep the masked-language head: dense layer, LayerNorm, bias.
@@ -57,14 +62,17 @@ class LoadedEncoder(NamedTuple):
 def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> LoadedEncoder:
     """Load an encoder and check that blocks of this length can be pretrained on it.
 
-    name (str): Any form :func:`spacy_spanmed.encoders.resolve_encoder` takes.
+    name (str): Any form :func:`spacy_spanmed.encoders.resolve_encoder` takes, or the directory of a
+        checkpoint of an unfinished run.
     block_length (int): Tokens of a block, special tokens included.
     dropout (float): Set for every dropout of the encoder while it is pretrained, default 0.
     RETURNS (LoadedEncoder): In float32.
     RAISES (ValueError): There is no such model or it cannot be read, it has no tokenizer or not a
         fast one, tokenizer and embeddings do not match, a special token is missing, or blocks are
-        longer than the model reads.
+        longer than the model reads. What only may be wrong with the tokenizer is warned of.
     """
+    if checkpoints.is_checkpoint(name):
+        return _load_checkpoint(Path(name).expanduser(), block_length, dropout)
     source = resolve_encoder(name)
     tokenizer = _load_tokenizer(name, source)
     with _quiet():
@@ -84,6 +92,7 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
             f"embeds only {rows:,}: they do not belong together. Use the tokenizer the model was "
             "trained with."
         )
+    _warn_of_tokenizer(name, tokenizer, config, rows)
     limit = _length_limit(model)
     if block_length > limit:
         raise ValueError(
@@ -115,6 +124,44 @@ def save_encoder(
     encoder.save_pretrained(directory, safe_serialization=True)
     tokenizer.save_pretrained(directory)
     save_file({k: v.detach().cpu().contiguous() for k, v in heads.items()}, directory / HEADS_FILE)
+
+
+def _load_checkpoint(path: Path, block_length: int, dropout: float) -> LoadedEncoder:
+    """The encoder that a run had started from, with what it had learned by a checkpoint."""
+    fault = checkpoints.find_fault(path)
+    if fault is not None:
+        raise ValueError(f"The checkpoint '{path}' cannot be used: {fault}. Take the one before.")
+    run = checkpoints.read_json(path.parent / checkpoints.RUN_FILE)
+    try:
+        start = run["identity"]["settings"]["model.encoder"]
+        state = load_file(path / WEIGHTS_FILE)
+    except (TypeError, KeyError, OSError) as err:
+        raise ValueError(
+            f"The checkpoint '{path}' does not tell which encoder it continues, or has no "
+            f"{WEIGHTS_FILE}: it must lie beside the {checkpoints.RUN_FILE} of its run, and must not "
+            "be split over GPUs."
+        ) from err
+    loaded = load_encoder(start, block_length=block_length, dropout=dropout)
+    own = {key: value for key, value in state.items() if key.startswith(ENCODER_PREFIX)}
+    loaded.model.load_state_dict({k.removeprefix(ENCODER_PREFIX): v for k, v in own.items()})
+    return loaded._replace(heads={k: v for k, v in state.items() if k not in own})
+
+
+def _warn_of_tokenizer(
+    name: str, tokenizer: PreTrainedTokenizerBase, config: AutoConfig, rows: int
+) -> None:
+    """Warn where tokenizer and model may belong to different ones."""
+    doubts = []
+    if len(tokenizer) < rows * (1 - SPARE_ROWS):
+        doubts.append(f"has {len(tokenizer):,} entries for {rows:,} embeddings")
+    pad, known = tokenizer.pad_token_id, getattr(config, "pad_token_id", None)
+    if pad is not None and known is not None and pad != known:
+        doubts.append(f"pads with id {pad}, the model with {known}")
+    if doubts:
+        warnings.warn(
+            f"The tokenizer of the encoder '{name}' {' and '.join(doubts)}: if it is not the one the "
+            "model was trained with, the model reads noise."
+        )
 
 
 def publish(directory: Path, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -47,6 +48,14 @@ class PackedBlocks(NamedTuple):
         if self.lengths is None or not len(self.lengths):
             return float(self.input_ids.shape[1])
         return float(np.mean(self.lengths))
+
+    def release(self) -> None:
+        """Let go of what was read of arrays mapped from files: else all of a corpus would stay in
+        this process's memory, as far as the system has room. Reading it again is cheap."""
+        for array in (self.input_ids, self.words):
+            mapped = getattr(array, "_mmap", None)  # of a numpy.memmap
+            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+                mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def pack_texts(
@@ -119,6 +128,7 @@ def count_pieces(blocks: PackedBlocks, size: int) -> np.ndarray:
         rows = slice(start, start + COUNTED_AT_ONCE)
         pieces = blocks.input_ids[rows][blocks.words[rows] >= 0]
         counts += np.bincount(pieces, minlength=size)
+        blocks.release()
     return counts
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from spacy_spanmed.encoders import resolve_encoder
-from spacy_spanmed.pretraining.checkpoints import file_sha256
+from spacy_spanmed.pretraining.checkpoints import file_sha256, is_checkpoint
 
 PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers", "numpy", "spacy")
 # Settings that change neither the data nor the weights; what is excluded counts with its content.
@@ -64,7 +64,7 @@ def run_identity(
     here = Path(__file__).parent
     code = {p.relative_to(here).as_posix(): file_sha256(p) for p in sorted(here.rglob("*.py"))}
     code.update({f"../{name}": file_sha256(here.parent / name) for name in SHARED_CODE})
-    folder = Path(resolve_encoder(encoder))
+    folder = Path(encoder if is_checkpoint(encoder) else resolve_encoder(encoder)).expanduser()
     files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
     contents = {
         **{f"content of {role}": facts["sha256"] for role, facts in data.items()},

@@ -103,9 +103,15 @@ def load_training_text(
         training.block_length,
         exclude=data.exclude,
         streaming=data.streaming,
+        dev=settings.paths.dev,
     )
     if not data.streaming:
-        contents = known[TRAIN]["sha256"] + known.get(EXCLUDE, {}).get("sha256", "")
+        roles = [
+            TRAIN,
+            *([DEV] if settings.paths.dev else []),
+            *([EXCLUDE] if data.exclude else []),
+        ]
+        contents = "".join(known[role]["sha256"] for role in roles)
         return TrainingText(load_blocks(TRAIN, corpus, settings, contents, console), None)
     window = math.ceil(data.shuffle_buffer / training.batch_size) * training.batch_size
     stream = BlockStream(corpus, window)

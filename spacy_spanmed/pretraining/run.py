@@ -17,14 +17,14 @@ from spacy_spanmed.pretraining import checkpoints, record
 from spacy_spanmed.pretraining.arguments import (
     check_arguments,
     training_arguments,
-    use_bfloat16,
 )
-from spacy_spanmed.pretraining.blocks import check_vocabulary
+from spacy_spanmed.pretraining.blocks import check_readable, check_vocabulary
 from spacy_spanmed.pretraining.config import PretrainSettings
 from spacy_spanmed.pretraining.corruption import Vocabulary
 from spacy_spanmed.pretraining.data import make_vocabulary
 from spacy_spanmed.pretraining.evaluation import evaluate
 from spacy_spanmed.pretraining.loading import LoadedEncoder, load_encoder
+from spacy_spanmed.pretraining.machine import claimed, keep_precision, warn_of_untrained
 from spacy_spanmed.pretraining.objectives import PretrainingModel
 from spacy_spanmed.pretraining.outcome import check_output, find_finished, finish, write_results
 from spacy_spanmed.pretraining.packing import PackedBlocks, count_pieces
@@ -79,18 +79,19 @@ def pretrain(
     RAISES (ValueError): Texts, encoder and settings do not allow the run; the message says why.
     """
     with lost_worker_explained():
-        return _pretrain(settings, source, restart, console or Console())
+        check_arguments(settings, connect_workers().num_processes)
+        on_main(lambda: check_output(settings.paths))
+        with claimed(settings.paths.checkpoints):
+            return _pretrain(settings, source, restart, console or Console())
 
 
 def _pretrain(
     settings: PretrainSettings, source: dict[str, Any], restart: bool, console: Console
 ) -> dict[str, Any]:
     workers = connect_workers()
-    check_arguments(settings, workers.num_processes)
     main = workers.is_main_process
     console = console if main else Console(quiet=True)
     paths, training = settings.paths, settings.training
-    on_main(lambda: check_output(paths))
     masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
     texts = on_main(lambda: fingerprint_texts(settings))
     data = {**texts, **on_main(lambda: record.data_fingerprints(masker_files))}
@@ -114,6 +115,8 @@ def _pretrain(
         return checkpoints.recover(paths.checkpoints, tell=console.print)
 
     checkpoint = on_main(take_up)
+    precision = on_main(lambda: keep_precision(paths.checkpoints, settings, workers, console.print))
+    settings.training.precision = precision
     prepared = prepare(settings, console, texts)
     loaded, blocks, model = prepared.loaded, prepared.blocks, prepared.model
     dev_blocks = load_dev_blocks(loaded, settings, texts, console)
@@ -138,11 +141,14 @@ def _pretrain(
             return started["before"]
         console.print("Measuring the starting encoder on held-out text ...")
         before = measure()
-        run = {"fingerprint": fingerprint, "identity": identity, "before": before}
+        start = {"precision": precision, "processes": args.world_size}
+        run = {"fingerprint": fingerprint, "identity": identity, **start, "before": before}
         write_json(run_file, run)
         return before
 
     before = on_main(measure_start)
+    if prepared.taken_over:
+        warn_of_untrained(before, len(model.decoder_bias), settings.model.encoder)
     if checkpoint is not None:
         console.print(f"Going on from {checkpoint.name}.")
     try:
@@ -175,7 +181,7 @@ def _pretrain(
         "device": args.device.type,
         "hardware": record.hardware(args.device),
         "processes": args.world_size,
-        "precision": "bfloat16" if use_bfloat16(training.precision) else "float32",
+        "precision": precision,
         "steps": trainer.state.global_step,
         "tokens": tokens,
         "passes": prepared.text.passes(tokens),
@@ -213,6 +219,7 @@ def prepare(
     check_vocabulary(loaded, settings.model.encoder)
     text = load_training_text(loaded, settings, texts or fingerprint_texts(settings), console)
     blocks = text.blocks
+    check_readable(blocks, ", ".join(settings.paths.train))
     with console.status("Preparing the masker ..."):
         masker_facts = settings.masker.prepare(loaded.tokenizer, blocks)
     if masker_facts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,15 @@ from spacy_spanmed.corpora.inputs import iter_texts
 from spacy_spanmed.corpora.problems import EXAMPLES, SKIP, Problems
 from spacy_spanmed.pretraining.cleaning import clean_text
 from spacy_spanmed.pretraining.config import DataSettings
-from spacy_spanmed.pretraining.duplicates import SeenTexts
+from spacy_spanmed.pretraining.duplicates import SeenTexts, text_hash
 from spacy_spanmed.pretraining.overlap import EvaluationTexts
 from spacy_spanmed.pretraining.texts.reading import Document, Meter, TextOptions, TextProblems
 from spacy_spanmed.pretraining.texts.sources import Sources
 
 READ, KEPT = "documents_read", "documents_kept"
 EMPTY, SHORT, DUPLICATE, OVERLAPPING = "empty", "too_short", "duplicate", "overlapping"
-OTHER_SIDE = "other_side"
-REASONS = (EMPTY, SHORT, DUPLICATE, OTHER_SIDE, OVERLAPPING)
+OTHER_SIDE, IN_DEV = "other_side", "in_dev"
+REASONS = (EMPTY, SHORT, DUPLICATE, OTHER_SIDE, IN_DEV, OVERLAPPING)
 
 
 class Selection:
@@ -31,6 +31,8 @@ class Selection:
     evaluation (EvaluationTexts): Texts that must not be trained on; None: there are none.
     held_out (bool): Where ``settings.held_out`` splits the texts, select those that are held out,
         not those to train on. Default False.
+    dev (Container[int]): Hashes (``text_hash``) of held-out texts of their own, which must not be
+        trained on. Default none.
     """
 
     def __init__(
@@ -38,7 +40,9 @@ class Selection:
         settings: DataSettings,
         evaluation: EvaluationTexts | None = None,
         held_out: bool = False,
+        dev: Container[int] = (),
     ):
+        self._dev = dev
         self._settings = settings
         self._held_out = held_out
         self._evaluation = evaluation
@@ -90,6 +94,8 @@ class Selection:
         share = self._settings.held_out
         if share and is_held_out(text, share) != self._held_out:
             return OTHER_SIDE
+        if self._dev and text_hash(text) in self._dev:
+            return IN_DEV
         if self._evaluation is not None and self._evaluation.overlap(text):
             return OVERLAPPING
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from spacy_spanmed.pretraining.config import DataSettings
+from spacy_spanmed.pretraining.duplicates import text_hash
 from spacy_spanmed.pretraining.overlap import EvaluationTexts
 from spacy_spanmed.pretraining.packers import (
     CUT,
@@ -19,7 +20,11 @@ from spacy_spanmed.pretraining.packers import (
     make_packer,
 )
 from spacy_spanmed.pretraining.packing import pack
-from spacy_spanmed.pretraining.selection import Selection, read_evaluation_texts
+from spacy_spanmed.pretraining.selection import (
+    Selection,
+    read_evaluation_texts,
+    read_selected,
+)
 from spacy_spanmed.pretraining.texts.reading import Meter, TextOptions, TextProblems
 from spacy_spanmed.pretraining.texts.sources import Sources
 
@@ -35,6 +40,7 @@ class TextCorpus:
     streaming (bool): Read datasets from the Hub over the network, default False.
     held_out (bool): Where ``settings.held_out`` splits the texts, take the held-out ones. Default
         False.
+    dev (Sequence[str]): Entries whose texts must not be in it, default none.
     RAISES (ValueError): An entry can't be used, or a length is out of its bounds.
     """
 
@@ -47,7 +53,10 @@ class TextCorpus:
         exclude: Sequence[Path] = (),
         streaming: bool = False,
         held_out: bool = False,
+        dev: Sequence[str] = (),
     ):
+        self._dev = dev
+        self._dev_hashes: set[int] | None = None  # read when they are needed
         self._held_out = held_out
         self.name = ", ".join(entries)
         self.tokenizer = tokenizer
@@ -64,7 +73,9 @@ class TextCorpus:
     def _start(self) -> None:
         self._problems.counts.clear()
         self._problems.examples.clear()
-        self._selection = Selection(self.settings, self._evaluation, self._held_out)
+        self._selection = Selection(
+            self.settings, self._evaluation, self._held_out, self._dev_hashes or ()
+        )
         self._packer = make_packer(
             self.tokenizer,
             self.block_length,
@@ -87,6 +98,8 @@ class TextCorpus:
             words = self.settings.exclude_words
             found = read_evaluation_texts(self._exclude, words)
             self._evaluation, self._evaluation_problems = found
+        if self._dev and self._dev_hashes is None:
+            self._dev_hashes = {text_hash(text) for text in read_selected(self._dev, self.settings)}
         self._start()
         texts = self._selection.select(self._sources.read(meter or Meter()))
         yield from pack(texts, self.tokenizer, self._packer)

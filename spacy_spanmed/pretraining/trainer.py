@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,13 @@ from spacy_spanmed.memory import keep_freed_memory
 from spacy_spanmed.pretraining import checkpoints
 from spacy_spanmed.pretraining.config import PretrainSettings
 from spacy_spanmed.pretraining.data import collate
+from spacy_spanmed.pretraining.loading import WEIGHTS_FILE
 from spacy_spanmed.pretraining.objectives import PretrainingModel
 
 KEEP_CHECKPOINTS = 2
 REMEDY = (
     "lower training.learn_rate and training.head_learn_rate, raise training.warmup, or set "
-    'training.precision to "float32", and --restart.'
+    'training.precision to "float32", and start anew with --restart'
 )
 LOSSES = ("loss", "mlm_loss", "sbo_loss")
 
@@ -60,7 +62,7 @@ class PretrainingTrainer(Trainer):
             args=args,
             train_dataset=train_dataset,
             data_collator=partial(collate, multiple=16, limit=settings.training.block_length),
-            callbacks=[LogBeforeSaving(), *callbacks],
+            callbacks=[Rhythm(), *callbacks],
         )
         self.remove_callback(PrinterCallback)
         # The Trainer then counts the targets of a whole batch, and leaves the average to us.
@@ -119,6 +121,12 @@ class PretrainingTrainer(Trainer):
             )
         return self.optimizer
 
+    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
+        """Without the Trainer's warning about its own use of torch."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return super().autocast_smart_context_manager(cache_enabled)
+
     def compute_loss(
         self,
         model: torch.nn.Module,
@@ -144,7 +152,7 @@ class PretrainingTrainer(Trainer):
         if not torch.isfinite(everywhere):
             raise ValueError(
                 f"The loss became {everywhere.item()} at step {self.state.global_step + 1}, so "
-                f"training stopped: {REMEDY}"
+                f"training stopped: {REMEDY}{self._last_good()}."
             )
         for name in LOSSES:
             if name in output:
@@ -188,7 +196,7 @@ class PretrainingTrainer(Trainer):
         directory.mkdir(parents=True, exist_ok=True)
         state = state_dict or self.model.state_dict()
         weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-        save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+        save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Write, seal and prune.
@@ -200,7 +208,7 @@ class PretrainingTrainer(Trainer):
         if not all(torch.isfinite(p).all() for p in model.parameters()):
             raise ValueError(
                 f"The weights are no finite numbers after step {step}, so training stopped before "
-                f"they were saved: {REMEDY}"
+                f"they were saved: {REMEDY}{self._last_good()}."
             )
         directory = Path(self.args.output_dir)
         target = directory / f"{checkpoints.PREFIX}{step}"
@@ -222,6 +230,16 @@ class PretrainingTrainer(Trainer):
             path = Path(checkpoint) / name
             part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
+    def _last_good(self) -> str:
+        """How to make use of what was learned before the numbers broke."""
+        kept = checkpoints.newest_complete(Path(self.args.output_dir))
+        if kept is None:
+            return ""
+        return (
+            f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} with other "
+            "--paths.checkpoints"
+        )
+
     def _remedy(self, target: Path) -> str:
         """How to go on when a checkpoint cannot be written."""
         kept = [p.name for p in checkpoints.list_checkpoints(target.parent) if p != target]
@@ -229,8 +247,15 @@ class PretrainingTrainer(Trainer):
         return f"Free some space, then give the same command again: the run goes on {last}."
 
 
-class LogBeforeSaving(TrainerCallback):
-    """Log whenever a checkpoint is due, so that a resumed run logs what an unbroken one does."""
+class Rhythm(TrainerCallback):
+    """Log and save as often as the settings say, not as those that a checkpoint remembers; and log
+    whenever a checkpoint is due, so that a resumed run logs what an unbroken one does."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called by the Trainer once it has taken up a checkpoint."""
+        state.logging_steps, state.save_steps = args.logging_steps, args.save_steps
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -68,7 +68,11 @@ def test_recovery_deletes_the_torn_ones_after_the_newest_whole_one(tmp_path):
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(28, "No space left on device"), SafetensorError("I/O error"), RuntimeError("writer")],
+    [
+        OSError(28, "No space left on device"),
+        SafetensorError("I/O error"),
+        RuntimeError("PytorchStreamWriter failed writing file data/3: file write failed"),
+    ],
 )
 def test_what_cannot_be_written_is_explained_and_cleared_away(tmp_path, error):
     target = make(tmp_path, 1)
@@ -77,6 +81,13 @@ def test_what_cannot_be_written_is_explained_and_cleared_away(tmp_path, error):
             raise error
     assert str(error) in str(caught.value) and "\n" not in str(caught.value)
     assert not target.exists()
+
+
+def test_other_errors_are_not_taken_for_a_full_disk(tmp_path):
+    target = make(tmp_path, 1)
+    with pytest.raises(RuntimeError, match="Connection closed by peer"):
+        with checkpoints.writing(target, "Do this."):
+            raise RuntimeError("[gloo] Connection closed by peer")
 
 
 def test_prune_keeps_the_newest_sealed(tmp_path):

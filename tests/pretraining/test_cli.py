@@ -32,6 +32,8 @@ def test_run_with_overrides(config_file, tmp_path):
     "overrides, message",
     [
         (["--training.totl", "1"], "totl"),
+        (["--restrt"], "--restrt"),
+        (["--training.total_tokens"], "total_tokens: needs a value"),
         (["--training.block_length", "100"], "at most 64"),
         (["--model.encoder", "package:no_such_encoder"], "pip install no-such-encoder"),
         (["--paths.train", "missing.jsonl"], "missing.jsonl"),

@@ -1,3 +1,7 @@
+import platform
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +11,7 @@ from spacy_spanmed.pretraining import encoding, packing
 from spacy_spanmed.pretraining.bucketing import bucket_order
 from spacy_spanmed.pretraining.encoding import encode_texts
 from spacy_spanmed.pretraining.packers import CUT, DROPPED, PIECES, DocumentPacker
-from spacy_spanmed.pretraining.packing import count_pieces, pack_texts
+from spacy_spanmed.pretraining.packing import PackedBlocks, count_pieces, pack_texts
 
 from .conftest import SYLLABLES, make_texts
 
@@ -203,6 +207,28 @@ def test_pieces_are_counted_in_parts(tokenizer, monkeypatch):
     counts = count_pieces(blocks, len(tokenizer))
     expected = np.bincount(blocks.input_ids[blocks.words >= 0], minlength=len(tokenizer))
     assert (counts == expected).all() and counts[tokenizer.pad_token_id] == 0
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads Linux's /proc")
+def test_text_on_the_disk_does_not_stay_in_memory(tmp_path):
+    def mapped():
+        """MB of files in the memory of this process."""
+        status = Path("/proc/self/status").read_text()
+        return sum(map(int, re.findall(r"Rss(?:File|Shmem):\s+(\d+)", status))) / 1e3
+
+    arrays = [
+        np.memmap(tmp_path / name, dtype=dtype, mode="w+", shape=(200_000, 64))
+        for name, dtype in (("ids", np.uint16), ("words", np.int16))
+    ]
+    blocks = PackedBlocks(*arrays, documents=1, tokens=1)
+    before = mapped()
+    assert int(blocks.input_ids.max()) == int(blocks.words.max()) == 0
+    assert mapped() - before > 40
+    blocks.release()
+    assert mapped() - before < 5
+    counts = count_pieces(blocks, 10)
+    assert counts.tolist() == [200_000 * 64] + [0] * 9
+    assert mapped() - before < 5
 
 
 def padding_share(lengths, batch_size):

@@ -142,6 +142,7 @@ def test_every_document_is_accounted_for():
         "documents_too_short": 1,
         "documents_duplicate": 1,
         "documents_other_side": 0,
+        "documents_in_dev": 0,
         "documents_overlapping": 1,
         "documents_kept": 2,
         "examples": {
