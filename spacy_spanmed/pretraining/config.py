@@ -147,6 +147,7 @@ class Training(_Section):
     warmup (float): Part of the steps over which the rates rise; then they fall linearly to 0.
     weight_decay (float): For weight matrices; biases and LayerNorm have none.
     grad_clip (float): Largest norm of the gradient; 0 turns clipping off.
+    dynamic_masking (bool): New masks whenever a text comes again; else always the same.
     freeze_encoder (bool): Train the heads only: what the starting encoder knows without training.
     precision (str): "float32", "bfloat16" (autocast), or "auto": the faster of them.
     compile (bool): Compile the encoder with torch.compile: slow to start, then faster.
@@ -166,6 +167,7 @@ class Training(_Section):
     warmup: float = Field(0.06, ge=0, le=1)
     weight_decay: float = Field(0.01, ge=0)
     grad_clip: float = Field(1.0, ge=0)
+    dynamic_masking: bool = True
     freeze_encoder: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool = False
@@ -197,6 +199,13 @@ class PretrainSettings(_Section):
         if not isinstance(value, Masker):
             raise ValueError('needs a registered masker, such as @misc = "spanmed.SpanMasker.v1"')
         return value
+
+    @validator("training")
+    def _can_repeat_masks(cls, training: Training, values: Dict[str, Any]) -> Training:
+        data = values.get("data")
+        if data is not None and data.streaming and not training.dynamic_masking:
+            raise ValueError("dynamic_masking = false needs texts that are kept: streaming = false")
+        return training
 
     @validator("data", always=True)
     def _has_held_out_texts(cls, data: DataSettings, values: Dict[str, Any]) -> DataSettings:

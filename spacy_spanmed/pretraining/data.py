@@ -47,6 +47,8 @@ class MaskedBlocks(Dataset):
     shuffle (bool): Shuffle each epoch, default True.
     batch_size (int): Blocks of a batch, which get about equal lengths if blocks differ in length
         and are shuffled. Default 1.
+    dynamic (bool): New masks in each epoch (Liu et al. 2019, RoBERTa, arXiv 1907.11692), default
+        True; else those of the first.
     """
 
     def __init__(
@@ -60,7 +62,9 @@ class MaskedBlocks(Dataset):
         first_epoch: int = 0,
         shuffle: bool = True,
         batch_size: int = 1,
+        dynamic: bool = True,
     ):
+        self.dynamic = dynamic
         self.blocks = blocks
         self.masker = masker
         self.vocabulary = vocabulary
@@ -90,7 +94,7 @@ class MaskedBlocks(Dataset):
         passes, place = divmod(index, len(self.blocks.input_ids))
         epoch = self.first_epoch + passes
         block = int(self._order(epoch)[place])
-        rng = mask_rng(self.seed, epoch, block)
+        rng = mask_rng(self.seed, epoch if self.dynamic else self.first_epoch, block)
         if index % RELEASE_EVERY == 0:
             self.blocks.release()
         lengths = self.blocks.lengths

@@ -41,17 +41,15 @@ class TrainingText(NamedTuple):
         count (int): How many, over all passes.
         RETURNS (Dataset): In the order of training.
         """
-        kind, blocks = MaskedBlocks, self.blocks
+        common = {
+            "seed": settings.system.seed,
+            "samples": count,
+            "batch_size": settings.training.batch_size,
+        }
         if self.stream is not None:
-            kind, blocks = StreamedSamples, self.stream
-        return kind(
-            blocks,
-            settings.masker,
-            vocabulary,
-            seed=settings.system.seed,
-            samples=count,
-            batch_size=settings.training.batch_size,
-        )
+            return StreamedSamples(self.stream, settings.masker, vocabulary, **common)
+        dynamic = settings.training.dynamic_masking
+        return MaskedBlocks(self.blocks, settings.masker, vocabulary, dynamic=dynamic, **common)
 
     def report(self) -> dict[str, Any]:
         """What was read, left out and kept; of a stream, in the pass under way."""
@@ -79,7 +77,7 @@ def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
     streaming = settings.data.streaming
     for entry in settings.paths.train + settings.paths.dev:
         check_entry(entry)
-    found = {role: fingerprint(texts, streaming and role == TRAIN) for role, texts in roles.items()}
+    found = {role: fingerprint(texts, streaming) for role, texts in roles.items()}
     return {DEV: found[TRAIN], **found}
 
 
@@ -133,6 +131,7 @@ def load_dev_blocks(
         loaded.tokenizer,
         settings.data,
         settings.training.block_length,
+        streaming=settings.data.streaming,
         held_out=not settings.paths.dev,
     )
     return load_blocks(DEV, corpus, settings, known[DEV]["sha256"], console)

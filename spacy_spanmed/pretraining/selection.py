@@ -110,7 +110,8 @@ def read_selected(entries: Sequence[str], settings: DataSettings) -> Iterator[st
     RAISES (ValueError): See ``Sources``.
     """
     options = TextOptions(settings.text_field, settings.txt_documents)
-    sources = Sources(entries, options, TextProblems(settings.on_error))
+    problems = TextProblems(settings.on_error)
+    sources = Sources(entries, options, problems, settings.streaming)
     whole = settings.copy(update={"held_out": 0.0})
     yield from Selection(whole).select(sources.read(Meter()))
 

@@ -67,6 +67,13 @@ def test_overrides_reach_the_settings(config_file):
         ({"data.held_out": True}, "data -> held_out: needs a value"),
         ({"paths.dev": True}, "paths -> dev: needs a value"),
         ({"training.precision": "float8"}, "training -> precision"),
+        (
+            {
+                "data.streaming": True,
+                "training.dynamic_masking": False,
+            },
+            "training: dynamic_masking = false needs texts that are kept",
+        ),
         ({"masker.rates": 0.1}, "rates"),
         ({"masker.rate": 1.5}, "rate must lie between"),
         ({"masker.@misc": "spanmed.NoMasker.v1"}, "spanmed.NoMasker.v1"),

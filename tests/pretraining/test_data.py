@@ -46,6 +46,17 @@ def test_each_epoch_has_every_block_once_with_new_masks_in_a_new_order(tokenizer
     assert same < 0.2 * count
 
 
+def test_static_masks_come_again_in_another_order(tokenizer):
+    dynamic, static = make_samples(tokenizer), make_samples(tokenizer)
+    static.dynamic = False
+    count = len(static.blocks.input_ids)
+    epochs = [[static[e * count + i] for i in range(count)] for e in range(2)]
+    assert [original(s) for s in epochs[0]] != [original(s) for s in epochs[1]]
+    masks = [{original(s): s.input_ids.tobytes() for s in epoch} for epoch in epochs]
+    assert masks[0] == masks[1]
+    assert masks[0] == {original(dynamic[i]): dynamic[i].input_ids.tobytes() for i in range(count)}
+
+
 def test_seeds_differ(tokenizer):
     assert original(make_samples(tokenizer, 0)[0]) != original(make_samples(tokenizer, 1)[0])
 

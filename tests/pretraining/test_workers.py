@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -147,3 +149,21 @@ def test_errors_of_a_worker_name_it(config_file, monkeypatch, error, text):
     monkeypatch.setattr(run_module, "pretrain", fail)
     result = CliRunner().invoke(app, ["pretrain", str(config_file)])
     assert (result.exit_code, result.output) == (1, text)
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"],
+        ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"],
+    ],
+)
+def test_launchers_as_the_readme_gives_them(config_file, tmp_path, launcher):
+    overrides = ["--training.total_tokens", "2560", "--training.dev_blocks", "4"]
+    command = [sys.executable, "-m", *launcher, "-m", "spacy_spanmed", "pretrain", config_file]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, *overrides], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((tmp_path / "metrics" / "pretraining.json").read_text())
+    assert record["processes"] == 2 and record["tokens"] == 2560
+    assert done.stdout.count("step 10/10") == 1  # one worker speaks for both
