@@ -25,7 +25,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from .encoders import resolve_encoder
 from .fast_layers import FastLayers
-from .memory import keep_freed_memory
+from .memory import give_back_freed_memory, keep_freed_memory
 from .precision import bf16_pays
 from .torch_layer import AdamWMixin, dump_state
 from .windows import PieceCounter, SentenceWindows
@@ -34,6 +34,9 @@ from .windows import PieceCounter, SentenceWindows
 # few that what a layer makes of them stays in the processor's cache; on a GPU, few enough for any
 # card.
 PREDICT_PIECES = {"cpu": 2048, "cuda": 8192}
+
+# Updates after which freed memory goes back to the system: seldom enough to cost nothing
+UPDATES_TO_TRIM = 100
 
 # Rows are padded to a multiple of so many pieces: oneDNN writes a program for each shape that it
 # meets, which takes longer than a few pieces of padding.
@@ -52,6 +55,7 @@ class EncoderShim(AdamWMixin, HFShim):
     freeze_embeddings: bool = True
     piece_dropout: float = 0.0
     layer_decay: float = 1.0
+    _updates: int = 0
     _prepared: Optional[torch.nn.Module] = None
 
     def run_encoder(self, **inputs: torch.Tensor) -> torch.Tensor:
@@ -99,6 +103,9 @@ class EncoderShim(AdamWMixin, HFShim):
     def begin_update(self, inputs: ArgsKwargs):
         if self.device.type == "cpu":
             keep_freed_memory()
+            self._updates += 1
+            if self._updates % UPDATES_TO_TRIM == 0:
+                give_back_freed_memory()
         self._model.train()
         if self.freeze_embeddings:  # each time: loading a pipeline makes new parameters
             self._model.get_input_embeddings().weight.requires_grad_(False)

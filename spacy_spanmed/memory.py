@@ -24,3 +24,15 @@ def keep_freed_memory() -> bool:
     except (AttributeError, OSError, TypeError):  # musl; macOS; Windows
         return False
     return bool(mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def give_back_freed_memory() -> bool:
+    """Give freed memory back to the system now, also from between what is in use. Batches of ever
+    different sizes leave gaps of all sizes, which add up to gigabytes over some thousand steps.
+
+    RETURNS (bool): Whether there was any; not where the C library is another than GNU's.
+    """
+    try:
+        return bool(ctypes.CDLL(None).malloc_trim(0))
+    except (AttributeError, OSError, TypeError):
+        return False
