@@ -17,13 +17,8 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from typer.testing import CliRunner
 
-from spacy_spanmed.cli.evaluate import (
-    CONTEXT_SETTINGS,
-    evaluate,
-    evaluate_examples,
-    hash_data,
-    read_examples,
-)
+from spacy_spanmed.cli.common import CONTEXT_SETTINGS
+from spacy_spanmed.cli.evaluate import evaluate, evaluate_examples, hash_data, read_examples
 from spacy_spanmed.doc import get_layers, set_layers, set_relation_tuples
 from spacy_spanmed.files import write_json
 from spacy_spanmed.mentions import get_mentions

@@ -57,7 +57,8 @@ def run_benchmark(
     show (Callable[[str], None]): Told what is done. Defaults to print.
     RETURNS (dict): "ratio" (ours to stock, words a second; the smaller of the groups' medians),
         "groups" (by name: "ours", "stock", "ratio", medians; "rounds"; what the texts are; "pairs"
-        each side scored; "cut_pairs" of mentions that ours left out; "shares" of our components in the time, "stock_shares"), "settings".
+        each side scored; "cut_pairs" of mentions that ours left out; "shares" of our components in
+        the time, "stock_shares"), "settings".
     RAISES (ValueError): If our pipeline lacks a component, or a text is too long for it.
     """
     check_pipeline(nlp)

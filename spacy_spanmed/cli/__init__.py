@@ -17,6 +17,7 @@ from . import (
     terms,
     visualize,
 )
+from .common import CONTEXT_SETTINGS
 
 app = typer.Typer(
     name="spanmed",
@@ -29,9 +30,9 @@ app.command()(convert.convert)
 app.command()(export.export)
 app.command()(lost.lost)
 app.command()(terms.terms)
-app.command(context_settings=pretrain.CONTEXT_SETTINGS)(pretrain.pretrain)
-app.command(context_settings=pretrain.CONTEXT_SETTINGS)(estimate.estimate)
-app.command(context_settings=evaluate.CONTEXT_SETTINGS)(evaluate.evaluate)
+app.command(context_settings=CONTEXT_SETTINGS)(pretrain.pretrain)
+app.command(context_settings=CONTEXT_SETTINGS)(estimate.estimate)
+app.command(context_settings=CONTEXT_SETTINGS)(evaluate.evaluate)
 app.command()(package.finalize)
 app.command()(package.package)
 app.command()(package.install)

@@ -26,6 +26,10 @@ ON_ERROR_HELP = (
 )
 
 
+# Of commands that also take settings of a config as options, see `parse_overrides`
+CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
 def make_problems(on_error: str) -> Problems:
     """RETURNS (Problems): For the option --on-error. RAISES (CorpusError): On another value."""
     try:

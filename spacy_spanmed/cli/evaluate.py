@@ -28,8 +28,6 @@ from ..relation_scoring import gold_label_counts
 from ..reporting import print_scores
 from .common import parse_overrides
 
-CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
-
 
 def evaluate(
     ctx: typer.Context,

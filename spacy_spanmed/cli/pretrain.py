@@ -8,8 +8,6 @@ import typer
 
 from .common import fail, parse_overrides
 
-CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}
-
 
 def pretrain(
     ctx: typer.Context,

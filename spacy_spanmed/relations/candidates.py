@@ -31,9 +31,10 @@ Pair = Tuple[int, int]
 
 class CandidatePairs(NamedTuple):
     """mentions (List[Candidate]). pairs (List[Tuple[int, int]]): ordered (head, tail) indices into
-    the mentions, one for each row of scores. cut (int): pairs of mentions left out because there were
-    too many. total (int): those and the ones that are there. groups (List[int]): for each row the arguments it speaks for. arguments (List[Tuple]): (head,
-    tail), as offsets of mentions, or as ids of concepts, for which several rows may speak."""
+    the mentions, one for each row of scores. cut (int): pairs of mentions left out because there
+    were too many. total (int): those and the ones that are there. groups (List[int]): for each row
+    the arguments it speaks for. arguments (List[Tuple]): (head, tail), as offsets of mentions, or
+    as ids of concepts, for which several rows may speak."""
 
     mentions: List[Candidate]
     pairs: List[Pair]

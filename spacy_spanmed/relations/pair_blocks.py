@@ -26,10 +26,10 @@ class Candidate(NamedTuple):
 
 
 class PairBlocks:
-    """All pairs of mentions, so many rows of the matrix at a time. See `find_pairs` in candidates.py."""
+    """All pairs of mentions, some rows of the matrix at a time. For the arguments see `find_pairs`."""
 
     ROWS = 256
-    WAITING = 1 << 20
+    WAITING = 1 << 20  # pairs that `collect_first` gathers before it keeps the closest
 
     def __init__(
         self,

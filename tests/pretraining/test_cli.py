@@ -7,7 +7,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from spacy_spanmed.cli.pretrain import CONTEXT_SETTINGS, pretrain
+from spacy_spanmed.cli.common import CONTEXT_SETTINGS
+from spacy_spanmed.cli.pretrain import pretrain
 
 app = typer.Typer()
 app.command("pretrain", context_settings=CONTEXT_SETTINGS)(pretrain)

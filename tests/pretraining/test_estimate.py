@@ -6,8 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from spacy_spanmed.cli.common import CONTEXT_SETTINGS
 from spacy_spanmed.cli.estimate import estimate as command
-from spacy_spanmed.cli.pretrain import CONTEXT_SETTINGS
 from spacy_spanmed.pretraining.estimate import Speed, estimate, read_speed
 
 app = typer.Typer()
