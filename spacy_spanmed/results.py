@@ -286,9 +286,10 @@ def _inference(record: Dict[str, Any]) -> str:
         name += " (made by joining abstracts)" if group["joined_abstracts"] else ""
         speeds = [f"{group[side]:,.0f}" for side in ("stock", "ours")]
         body.append([name, *speeds, f"{group['ratio']:.2f}"])
+    texts = "".join(f" --text {path}" for path in record["text"])
     origin = (
         f"Speed of a whole pipeline beside the stock one (`spanmed bench inference --model "
-        f"{record['model']}`, {record['settings']['threads']} threads, medians of "
+        f"{record['model']}{texts}`, {record['settings']['threads']} threads, medians of "
         f"{record['settings']['rounds']} rounds), commit `{(record['commit'] or 'none')[:10]}`."
     )
     return f"{origin}\n\n" + _table(["words/s", "stock", "ours", "ratio"], body)

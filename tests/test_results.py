@@ -127,7 +127,7 @@ def test_missing_marker_or_result(tmp_path):
 def test_speeds(folder):
     group = {"stock": 2002.2, "ours": 3813.8, "ratio": 1.919, "joined_abstracts": False}
     record = {
-        "commit": "abcdef0123456789", "model": "m", 
+        "commit": "abcdef0123456789", "model": "m", "text": ["a.gz", "b.xml"],
         "groups": {"abstracts": group, "papers": {**group, "joined_abstracts": True}},
         "settings": {"threads": 2, "rounds": 3},
     }  # fmt: skip
@@ -150,7 +150,7 @@ def test_speeds(folder):
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
     assert "F1 61.0%, seed 0): stock takes 351 s, 3.50 times as long as ours, 100 s." in text
-    assert "bench inference --model m`" in text
+    assert "bench inference --model m --text a.gz --text b.xml`" in text
     assert "| abstracts | 2,002 | 3,814 | 1.92 |" in text
     assert "| papers (made by joining abstracts) | 2,002 |" in text
     assert "3,450 against 680 tokens/s, 5.20 times as fast. Masking takes 0.40% of the time" in text

@@ -92,12 +92,13 @@ def pretrain(
 def inference(
     model: Annotated[str, typer.Option(help="Our pipeline, by name or directory.")] = "en_spanmed",
     text: Annotated[
-        Path,
+        Optional[List[Path]],
         typer.Option(
             help="File or folder: .spacy data, a corpus in any format, .txt with a text a line, "
-            "JSON lines, papers in XML ... Default: BC5CDR's test abstracts."
+            "JSON lines, papers in XML ... May be repeated, for abstracts and papers. Default: "
+            "BC5CDR's test abstracts."
         ),
-    ] = Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz"),
+    ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 3,
     texts: Annotated[
         int, typer.Option(min=1, help="Abstracts, and as many words in papers.")
@@ -119,7 +120,11 @@ def inference(
     spanmed bench inference --json inference.json
 
     spanmed bench inference --model training/model-best --text papers/ --texts 20
+
+    spanmed bench inference --text abstracts.jsonl --text papers.tar.gz --json inference.json
     """
+    from itertools import chain
+
     from spacy.cli._util import setup_gpu
 
     from ..benchmarks.bench_texts import make_groups, read_texts
@@ -129,7 +134,8 @@ def inference(
     _check_precision(precision)
     with errors_in_one_line(json):
         try:
-            groups = make_groups(read_texts(text), texts)
+            places = text or [Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz")]
+            groups = make_groups(chain.from_iterable(map(read_texts, places)), texts)
             typer.echo(f"Loading {model}")
             setup_gpu(gpu_id, silent=True)
             nlp = load_pipeline(model)
@@ -143,7 +149,7 @@ def inference(
                 + ", ".join(f"{pipe} {share:.0%}" for pipe, share in group["shares"].items())
             )
         typer.echo(f"The smaller ratio: {result['ratio']:.2f} x")
-        _write(json, {**result, "model": model, "text": str(text)})
+        _write(json, {**result, "model": model, "text": [str(place) for place in places]})
 
 
 @app.command()

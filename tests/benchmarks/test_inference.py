@@ -141,6 +141,23 @@ def test_texts_of_any_kind(trained, lines, tmp_path):
     assert list(read_texts(tmp_path / "papers")) == ["\n".join(LINES)]
 
 
+def test_abstracts_and_papers_from_two_places(model, lines, tmp_path):
+    paper = " ".join(LINES * 100)
+    (tmp_path / "papers.txt").write_text(paper, encoding="utf8")
+    record = tmp_path / "record.json"
+    result = run(
+        "--model", model, "--text", lines, "--text", tmp_path / "papers.txt", "--rounds", 1,
+        "--json", record,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    figures = json.loads(record.read_text())
+    assert figures["text"] == [str(lines), str(tmp_path / "papers.txt")]
+    groups = figures["groups"]
+    assert groups["abstracts"]["texts"] == len(LINES)
+    assert groups["papers"]["texts"] == 1 and not groups["papers"]["joined_abstracts"]
+    assert groups["papers"]["words"] == len(paper.split())
+
+
 def test_bench_inference(model, lines, tmp_path, monkeypatch):
     read = []
     measure = inference.time_pipeline
