@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 import numpy
 
 Judged = Tuple[float, bool]  # score of a prediction, and whether it is right
+BINS = 10  # of equal width, of the expected calibration error
 FEWEST = 50  # predictions right, and as many wrong, below which there is nothing to fit
 
 
@@ -29,13 +30,13 @@ class Calibration(NamedTuple):
         """RETURNS (numpy.ndarray): Scores, in [0, 1]."""
         if self == (1.0, 0.0):
             return probabilities
-        return _sigmoid(self.slope * _logit(probabilities) + self.offset)
+        return sigmoid(self.slope * _logit(probabilities) + self.offset)
 
     def invert(self, score: float) -> float:
         """RETURNS (float): The probability that has this score."""
         if self == (1.0, 0.0) or not 0.0 < score < 1.0:
             return score
-        return float(_sigmoid((_logit(numpy.float64(score)) - self.offset) / self.slope))
+        return float(sigmoid((_logit(numpy.float64(score)) - self.offset) / self.slope))
 
 
 def fit_calibration(predictions: Sequence[Judged]) -> Optional[Calibration]:
@@ -81,7 +82,7 @@ def fit_logistic(
         return _log_loss(inputs @ weights, targets) + float((penalties * weights**2).sum()) / 2
 
     for _ in range(100):
-        probabilities = _sigmoid(inputs @ weights)
+        probabilities = sigmoid(inputs @ weights)
         gradient = inputs.T @ (probabilities - targets) + penalties * weights
         curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs
         step = numpy.linalg.solve(curvature + numpy.diag(penalties + 1e-9), gradient)
@@ -95,19 +96,18 @@ def fit_logistic(
     return weights
 
 
-def expected_calibration_error(predictions: Sequence[Judged], bins: int = 10) -> Optional[float]:
+def expected_calibration_error(predictions: Sequence[Judged]) -> Optional[float]:
     """Expected calibration error (Guo et al. 2017, arXiv 1706.04599): the mean distance between
     the score of the predictions of a bin and the share of them that is right, weighted by size.
 
     predictions (Sequence[Judged]): Scores in [0, 1].
-    bins (int): Of equal width. Defaults to 10.
     RETURNS (Optional[float]): In [0, 1]; None without predictions.
     """
     if not predictions:
         return None
     scores, hits = (numpy.array(part, dtype="float64") for part in zip(*predictions))
-    numbers = numpy.minimum((scores * bins).astype("int64"), bins - 1)
-    gaps = numpy.bincount(numbers, weights=scores - hits, minlength=bins)
+    numbers = numpy.minimum((scores * BINS).astype("int64"), BINS - 1)
+    gaps = numpy.bincount(numbers, weights=scores - hits, minlength=BINS)
     return float(numpy.abs(gaps).sum() / len(scores))
 
 
@@ -117,7 +117,8 @@ def _logit(probabilities: numpy.ndarray) -> numpy.ndarray:
     return numpy.log(kept) - numpy.log1p(-kept)
 
 
-def _sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
+def sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): Probabilities; without overflow, however small they are."""
     return 0.5 * (1 + numpy.tanh(0.5 * logits))
 
 

@@ -26,7 +26,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from .encoders import resolve_encoder
 from .fast_layers import FastLayers
 from .memory import give_back_freed_memory, keep_freed_memory
-from .precision import bf16_pays
+from .precision import resolve_precision
 from .torch_layer import AdamWMixin, dump_state
 from .windows import PieceCounter, SentenceWindows
 
@@ -75,8 +75,9 @@ class EncoderShim(AdamWMixin, HFShim):
 
     def autocast(self) -> ContextManager:
         device = self.device.type
-        wanted = self.precision == "bfloat16" or (self.precision == "auto" and bf16_pays(device))
-        return torch.autocast(device, dtype=torch.bfloat16) if wanted else nullcontext()
+        if resolve_precision(self.precision, device) == "float32":
+            return nullcontext()
+        return torch.autocast(device, dtype=torch.bfloat16)
 
     def predict(self, inputs: ArgsKwargs) -> BaseModelOutput:
         """Run the encoder over rows of similar length together, without their padding.
@@ -208,9 +209,10 @@ def create_transformer_model(
     init = model.init
 
     def init_resolved(model: Model, X: Any = None, Y: Any = None) -> None:
-        # Only now: a trained pipeline loads where the original encoder is not installed.
-        name = resolve_encoder(model.attrs["name"])
-        model.attrs["name"] = name
+        if model.attrs["has_transformer"]:  # trained: the encoder it was made of may not be here
+            return
+        given = model.attrs["name"]  # is saved, so that it must not become a path of this machine
+        model.attrs["name"] = name = resolve_encoder(given)
         try:
             init(model)  # without texts: how long they may be is known only below
         except (OSError, ValueError, ImportError) as error:
@@ -218,6 +220,8 @@ def create_transformer_model(
                 f"Can't load the encoder {name!r}: {error}\nGive a Hugging Face name, a local "
                 "directory with config.json, weights and tokenizer files, or package:NAME."
             ) from error
+        finally:
+            model.attrs["name"] = given
         limit = getattr(model.transformer.config, "max_position_embeddings", None)
         if limit is not None:  # a tokenizer may not know it
             limit -= 2 if model.transformer.config.model_type in ROBERTAS else 0
@@ -271,6 +275,8 @@ def _count_pieces(model: TransformerModel) -> None:
 
 def _replace_listener(model: TransformerModel) -> Model:
     """A copy of the encoder, to take a listener's place. It comes as a deep copy."""
+    # `TransformerModel.copy` forgets it, and would load an encoder anew when initialized
+    model.attrs["has_transformer"] = model.transformer is not None
     _count_pieces(model)
     for node in model.walk():
         for shim in node.shims:  # by whose ids a thinc optimizer keeps what belongs to each

@@ -45,13 +45,15 @@ SOURCES = {
         "author": "sentence-transformers",
     },
 }
+FOUND = {"span_ner": "entities", "relation_extractor": "relations"}
 NOTES = (
-    "Intended use: finding candidate entities and relations in English biomedical papers, for "
-    "reading, search and curation by people. Not for clinical decisions, diagnosis or any use on "
-    "patients. Trained on sentences or abstracts of papers: expect more errors on clinical notes, "
-    "social media and other languages. Relations are statements in the text, not established "
-    "facts; `negated` marks those that the text denies."
+    "Intended use: finding candidate entities and relations for reading, search and curation by "
+    "people. Not for clinical decisions, diagnosis or any use on patients. Expect more errors on "
+    "texts unlike those that it was trained on (see the sources). Relations are statements in the "
+    "text, not established facts; `negated` marks those that the text denies."
 )
+# Of sources whose licences let a model be passed on like the code
+PERMISSIVE = {"MIT", "Apache-2.0"}
 
 
 def finalize(
@@ -85,6 +87,10 @@ def finalize(
                 for shim in node.shims:
                     if shim._model is not None:
                         round_to_half(shim._model)
+    made_of = [SOURCES.get(source.split(":")[-1], {"name": source}) for source in sources]
+    names = ", ".join(source["name"] for source in made_of)
+    found = " and ".join(what for pipe, what in FOUND.items() if pipe in nlp.pipe_names)
+    free = {source.get("license") for source in made_of} <= PERMISSIVE
     thresholds = {}
     if dev is not None:
         thresholds = tune_pipes(nlp, dev)
@@ -94,10 +100,10 @@ def finalize(
         {
             "name": name,
             "version": version,
-            "description": "Entities and relations in biomedical papers, on a span-masked encoder.",
+            "description": f"{found.capitalize()}, trained by spaCy SpanMed from {names}.",
             "author": "The spaCy SpanMed project",
-            "license": "MIT",
-            "sources": [SOURCES.get(s.split(":")[-1], {"name": s}) for s in sources],
+            "license": "MIT" if free else "see the licences of the sources",
+            "sources": made_of,
             "notes": NOTES,
         }
     )
@@ -140,7 +146,7 @@ def build_wheels(model: Path, output: Path, metrics: Optional[Path], project: Pa
         source = Path(folder) / "source"
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(project / "spacy_spanmed", source / "spacy_spanmed", ignore=ignored)
-        for file in ("pyproject.toml", "README.md"):
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
             shutil.copy(project / file, source / file)
         _run([sys.executable, *build, str(source)])
         wheels = []

@@ -31,6 +31,13 @@ def bf16_pays(device_type: str) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported()) and _read_vendor() == AMD
 
 
+def resolve_precision(precision: str, device_type: str) -> str:
+    """RETURNS (str): "float32" or "bfloat16", in place of "auto" what `bf16_pays` says."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if bf16_pays(device_type) else "float32"
+
+
 def _read_vendor() -> str:
     """RETURNS (str): The processor's maker, such as "GenuineIntel"; empty if it isn't known."""
     try:

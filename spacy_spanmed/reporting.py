@@ -1,4 +1,4 @@
-"""Scores for people and for machines: rich tables, and JSON written in one piece."""
+"""Scores for people: rich tables."""
 
 from __future__ import annotations
 

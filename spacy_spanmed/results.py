@@ -1,6 +1,7 @@
 """Put the figures of result files into a Markdown document, between its markers.
 
-So the document can't say anything else than the files, which name their command, seed and commit.
+So the document can't say anything else than the files. These say what they were measured on, and at
+which commit.
 """
 
 from __future__ import annotations
@@ -81,9 +82,12 @@ def make_tables(metrics: Path) -> str:
             parts.append(_benchmark(title, runs, _read_seeds(metrics, f"{file}_dev.json")))
     pretrained = _read(metrics, PRETRAINED)
     if pretrained:
-        parts.append(f"NERO's text. {_pretraining(pretrained)}")
+        commands = "`spacy project run pretrain` and `baseline-head`"
+        parts.append(f"NERO's text ({commands}). {_pretraining(pretrained)}")
     for record in _read(metrics, DOMAIN).values():
         parts.append(f"{_domain(record)} {_pretraining({DOMAIN['domain.json']: record})}")
+        if (metrics / "domain.svg").is_file():
+            parts.append(f"![Losses of the domain run]({metrics.name}/domain.svg)")
     parts.append(_encoders(metrics))
     for title, comparison in _read(metrics, COMPARISONS).items():
         parts.append(_comparison(title, comparison))
@@ -252,13 +256,13 @@ def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:
     maskers = [name for name in measured[0] if all(name in other for other in measured)]
     body = []
     first = next(iter(records.values()))["heldout"]["before"]
-    losses: List[List[str]] = [["starting encoder, fresh heads", *_losses(first, maskers), ""]]
+    losses: List[List[str]] = [["starting encoder, fresh heads", *_losses(first, maskers), "", ""]]
     for title, record in records.items():
-        tokens = f"{record['tokens']:,}"
-        losses.append([title, *_losses(record["heldout"]["after"], maskers), tokens])
+        tokens, commit = f"{record['tokens']:,}", f"`{(record['git_commit'] or 'none')[:10]}`"
+        losses.append([title, *_losses(record["heldout"]["after"], maskers), tokens, commit])
     body.extend(losses)
     sentence = "Held-out loss of masked word pieces (nats), by the masker that hid them:"
-    return f"{sentence}\n\n" + _table(["", *maskers, "span boundary", "tokens"], body)
+    return f"{sentence}\n\n" + _table(["", *maskers, "span boundary", "tokens", "commit"], body)
 
 
 def _domain(record: Dict[str, Any]) -> str:
@@ -266,7 +270,7 @@ def _domain(record: Dict[str, Any]) -> str:
     return (
         f"Domain run (`spacy project run pretrain-domain`): {record['train_documents']:,} texts, "
         f"{hours:.1f} hours, {record['tokens_per_second']:,.0f} tokens a second in "
-        f"{record['precision']}, commit `{(record['git_commit'] or 'none')[:10]}`."
+        f"{record['precision']}."
     )
 
 
@@ -286,13 +290,15 @@ def _inference(record: Dict[str, Any]) -> str:
         name += " (made by joining abstracts)" if group["joined_abstracts"] else ""
         speeds = [f"{group[side]:,.0f}" for side in ("stock", "ours")]
         body.append([name, *speeds, f"{group['ratio']:.2f}"])
+    settings = record["settings"]
     texts = "".join(f" --text {path}" for path in record["text"])
     origin = (
         f"Speed of a whole pipeline beside the stock one (`spanmed bench inference --model "
-        f"{record['model']}{texts}`, {record['settings']['threads']} threads, medians of "
-        f"{record['settings']['rounds']} rounds), commit `{(record['commit'] or 'none')[:10]}`."
+        f"{record['model']}{texts}`, {settings['threads']} threads, ours in "
+        f"{settings['precision']}, stock in {settings['stock_precision']}, medians of "
+        f"{settings['rounds']} rounds), commit `{(record['commit'] or 'none')[:10]}`."
     )
-    return f"{origin}\n\n" + _table(["words/s", "stock", "ours", "ratio"], body)
+    return f"{origin}\n\n" + _table(["words/s", "stock", "ours", "ratio in a round"], body)
 
 
 def _bench_train(record: Dict[str, Any]) -> str:
@@ -303,9 +309,9 @@ def _bench_train(record: Dict[str, Any]) -> str:
         f"{settings['stock_steps']:,} steps (`spanmed bench train --train {settings['train']} --dev "
         f"{settings['dev']} --stock-steps {settings['stock_steps']} --steps {settings['steps']} "
         f"--eval-frequency {settings['eval_frequency']}`, F1 {record['target']:.1%}, seed "
-        f"{settings['seed']}): stock takes {stock['seconds']:,.0f} s, {record['ratio']:.2f} times "
-        f"as long as ours, {ours['seconds']:,.0f} s. Commit "
-        f"`{(record['commit'] or 'none')[:10]}`."
+        f"{settings['seed']}, ours in {settings.get('precision', 'auto')}, stock in float32): stock "
+        f"takes {stock['seconds']:,.0f} s, {record['ratio']:.2f} times as long as ours, "
+        f"{ours['seconds']:,.0f} s. Commit `{(record['commit'] or 'none')[:10]}`."
     )
 
 
@@ -314,7 +320,7 @@ def _bench_pretrain(record: Dict[str, Any]) -> str:
         f"Speed of pretraining beside the stock recipe (`spanmed bench pretrain`, "
         f"{record['batch_size']} blocks of {record['block_length']} a step, ours in "
         f"{record['precision']}): {record['ours']:,.0f} against {record['stock']:,.0f} tokens/s, "
-        f"{record['ratio']:.2f} times as fast. Masking takes {record['masking_share']:.2%} of the "
+        f"{record['ratio']:.2f} times as fast by the median of the rounds' ratios. Masking takes {record['masking_share']:.2%} of the "
         f"time, {record['masking']['ratio']:.0f} times as fast as SpanBERT's loop. Commit "
         f"`{(record['commit'] or 'none')[:10]}`."
     )

@@ -113,7 +113,7 @@ def score_entities(
     """Score `predicted.ents`, and nested predictions, against every gold mention.
 
     Only examples whose reference carries the entities layer count. Gold mentions are those of
-    `doc.get_mentions` (nested ones included, which flat predictions must miss). Predictions that
+    `mentions.get_mentions` (nested ones included, which flat predictions must miss). Predictions that
     touch reference tokens with missing entity annotation, and that aren't gold, are ignored, as
     spaCy does.
 

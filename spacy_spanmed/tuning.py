@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
@@ -26,7 +27,7 @@ def tune_pipes(
 ) -> Dict[str, Dict[str, Any]]:
     """Calibrate the scores of `span_ner` and `relation_extractor`, and set their thresholds.
 
-    The thresholds are those with the best F1, each chosen alone: entities by `ents_f`, relations by
+    The thresholds are those with the best F1 (if there is one above 0), each chosen alone: entities by `ents_f`, relations by
     `rel_gold_micro_f` (between gold entities), so that the second does not make up for errors of
     the first. Before that, what a pair's rivals say of it is fitted, between gold entities too (see
     `relations/rivals.py`). Relations' scores are calibrated between predicted entities, as users
@@ -140,6 +141,7 @@ def _tune(
 ) -> Dict[str, Any]:
     """judge (Callable): Predicts, and takes up what it predicts. evaluate (Callable): F1."""
     pipe = nlp.get_pipe(name)
+    own = pipe.threshold
     pipe.threshold, pipe.calibration = LOWEST, Calibration()
     judged: List[Judged] = []
     judge(judged)
@@ -150,12 +152,18 @@ def _tune(
         pipe.threshold = threshold
         figures[threshold] = evaluate()
     best = max(figures, key=figures.get)
+    if not figures[best]:  # the first of equals would be the most permissive of all
+        warnings.warn(
+            f"{name}: nothing that it finds in the development set is right, whatever the threshold, "
+            f"which stays {own}. Train it longer, or check that the data has its labels."
+        )
+        best = own
     _set(nlp, name, threshold=best, calibration=list(calibration))
     before = [(score, hit) for score, hit in judged if score > calibration.invert(best)]
     after = [(float(calibration.apply(numpy.float64(score))), hit) for score, hit in before]
     return {
         "threshold": best,
-        "f": figures[best],
+        "f": figures.get(best, 0.0),
         "calibration": None if fitted is None else list(fitted),
         "ece_before": expected_calibration_error(before),
         "ece": expected_calibration_error(after),

@@ -1,11 +1,15 @@
 """The encoder inside the pipeline: precision, batching, errors, and size on disk."""
 
+import shutil
+
 import numpy
 import pytest
+import spacy
 import torch
 from thinc.types import ArgsKwargs
 
 from spacy_spanmed import encoder as encoder_module
+from spacy_spanmed import precision as precision_module
 from spacy_spanmed.torch_layer import dump_state, load_state, round_to_half
 from tests.conftest import TEXTS, make_examples, make_nlp
 from tests.test_pipeline import update
@@ -52,7 +56,7 @@ def test_bfloat16_is_close_and_trains(tiny_letters):
 
 def test_hardware_without_bfloat16(trained, monkeypatch):
     """A pipeline trained where there is bf16 runs where there is none, in float32."""
-    monkeypatch.setattr(encoder_module, "bf16_pays", lambda device: False)
+    monkeypatch.setattr(precision_module, "bf16_pays", lambda device: False)
     assert get_shim(trained).precision == "auto"
     doc = trained(TEXTS[0][0])
     monkeypatch.setattr(get_shim(trained), "precision", "float32")
@@ -74,9 +78,24 @@ def test_missing_encoder_is_a_clear_error(name):
         nlp.initialize(lambda: make_examples(nlp))
 
 
-def test_encoder_without_tokenizer(tiny_letters, tmp_path):
-    import shutil
+def test_pipeline_does_not_say_where_its_encoder_lay(tiny_letters, tmp_path, monkeypatch):
+    """Nor does it need it again: on another machine it isn't there."""
+    shutil.copytree(tiny_letters, tmp_path / "site" / "letters" / "model")
+    (tmp_path / "site" / "letters" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    nlp = make_nlp("package:letters")
+    nlp.initialize(lambda: make_examples(nlp))
+    assert nlp.get_pipe("transformer").model.attrs["name"] == "package:letters"
+    nlp.to_disk(tmp_path / "pipeline")
+    shutil.rmtree(tmp_path / "site")
+    again = spacy.load(tmp_path / "pipeline")
+    weights = get_shim(again)._model.state_dict()
+    again.initialize(lambda: make_examples(again))
+    assert all(map(torch.equal, weights.values(), get_shim(nlp)._model.state_dict().values()))
+    assert get_shim(again)._model is not None
 
+
+def test_encoder_without_tokenizer(tiny_letters, tmp_path):
     for file in ("config.json", "model.safetensors"):
         shutil.copy(f"{tiny_letters}/{file}", tmp_path)
     nlp = make_nlp(str(tmp_path))

@@ -6,11 +6,13 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from spacy_spanmed.doc import (
+    CONCEPT_RELATIONS_KEY,
     ENTITIES,
     JSON_EXTENSIONS,
     RELATIONS,
     SPANS_KEY,
     get_relation_tuples,
+    set_concept_relation_tuples,
     set_layers,
 )
 from tests.conftest import TEXTS, make_examples, make_nlp, make_reference
@@ -245,6 +247,23 @@ def test_replaced_listener_saves_and_loads(copy, tmp_path):
     assert found(copy(TEXTS[0][0])) == expected
     copy.to_disk(tmp_path / "model")
     assert found(spacy.load(tmp_path / "model")(TEXTS[0][0])) == expected
+
+
+def test_replaced_listener_is_not_loaded_anew(copy, tmp_path):
+    """As when `spacy train` goes on with it; the encoder it was made of may be gone."""
+    copy.replace_listeners("transformer", "span_ner", ["model.tok2vec"])
+    expected = found(copy(TEXTS[0][0]))
+    copy.to_disk(tmp_path / "model")
+    for nlp in (copy, spacy.load(tmp_path / "model")):
+        pipe = nlp.get_pipe("span_ner")
+        pipe.initialize(lambda: make_examples(nlp), nlp=nlp)
+        assert found(nlp(TEXTS[0][0])) == expected
+
+
+def test_relations_of_another_source_do_not_stay(copy):
+    doc = copy.make_doc(TEXTS[0][0])
+    set_concept_relation_tuples(doc, [("D1", "D2", "BINDS", 1.0)])
+    assert not copy(doc).user_data.get(CONCEPT_RELATIONS_KEY)
 
 
 UNHEARD_OF = {"Cisplatin": "DRUG", "p53": "PROTEIN"}

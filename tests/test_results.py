@@ -43,12 +43,12 @@ def test_baselines_and_pretraining_stand_beside(folder):
         "before": {"span": {"loss": 7.5, "sbo_loss": 8.0}},
         "after": {"span": {"loss": 5.25, "sbo_loss": 6.0}},
     }
-    record = {"heldout": heldout, "tokens": 1000}
+    record = {"heldout": heldout, "tokens": 1000, "git_commit": "abcdef0123456789"}
     (folder / "pretraining.json").write_text(json.dumps(record))
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
     assert "| Entities, micro F1 | 33.3 | 61.2 |" in text
-    assert "| **encoder and heads trained** | 5.250 | 6.000 | 1,000 |" in text
+    assert "| **encoder and heads trained** | 5.250 | 6.000 | 1,000 | `abcdef0123` |" in text
 
 
 def test_domain_run_and_comparison(folder):
@@ -67,10 +67,14 @@ def test_domain_run_and_comparison(folder):
     (folder / "ablation.json").write_text(json.dumps(comparison))
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
-    assert "36,756 texts, 1.5 hours, 7,407 tokens a second in bfloat16, commit `abcdef0123`" in text
-    assert "| **after the run** | 4.250 | 5.000 | 40,000,000 |" in text
+    assert "36,756 texts, 1.5 hours, 7,407 tokens a second in bfloat16. Held-out" in text
+    assert "| **after the run** | 4.250 | 5.000 | 40,000,000 | `abcdef0123` |" in text
+    assert "![" not in text
     assert "bench ablation configs/ablation.yml" in text and "commit `none`" in text
     assert "| c | v | 81.0 ± 1.4 | 2 |" in text
+    (folder / "domain.svg").write_text("<svg/>")
+    update_document(folder / "README.md", folder)
+    assert f"({folder.name}/domain.svg)" in (folder / "README.md").read_text()
 
 
 def test_benchmarks_over_seeds(folder):
@@ -129,7 +133,9 @@ def test_speeds(folder):
     record = {
         "commit": "abcdef0123456789", "model": "m", "text": ["a.gz", "b.xml"],
         "groups": {"abstracts": group, "papers": {**group, "joined_abstracts": True}},
-        "settings": {"threads": 2, "rounds": 3},
+        "settings": {
+            "threads": 2, "rounds": 3, "precision": "bfloat16", "stock_precision": "float32",
+        },
     }  # fmt: skip
     (folder / "inference.json").write_text(json.dumps(record))
     record = {
@@ -143,17 +149,25 @@ def test_speeds(folder):
         "stock": {"seconds": 351.4},
         "settings": {
             "stock_steps": 300, "steps": 200, "eval_frequency": 50, "seed": 0,
-            "train": "train.spacy", "dev": "dev.spacy",
+            "train": "train.spacy", "dev": "dev.spacy", "precision": "bfloat16",
         },
     }  # fmt: skip
     (folder / "bench_train.json").write_text(json.dumps(trained))
     update_document(folder / "README.md", folder)
     text = (folder / "README.md").read_text()
-    assert "F1 61.0%, seed 0): stock takes 351 s, 3.50 times as long as ours, 100 s." in text
-    assert "bench inference --model m --text a.gz --text b.xml`" in text
+    assert (
+        "F1 61.0%, seed 0, ours in bfloat16, stock in float32): stock takes 351 s, 3.50 times as long as ours, 100 s."
+        in text
+    )
+    assert (
+        "--model m --text a.gz --text b.xml`, 2 threads, ours in bfloat16, stock in float32" in text
+    )
     assert "| abstracts | 2,002 | 3,814 | 1.92 |" in text
     assert "| papers (made by joining abstracts) | 2,002 |" in text
-    assert "3,450 against 680 tokens/s, 5.20 times as fast. Masking takes 0.40% of the time" in text
+    assert (
+        "3,450 against 680 tokens/s, 5.20 times as fast by the median of the rounds' ratios. Masking takes 0.40% of the time"
+        in text
+    )
     assert "Held-out loss after equal tokens" not in text
     losses = {
         str(seed): {side: {"span": 7.0 + seed} for side in ("stock", "ours", "ours_token")}

@@ -7,6 +7,7 @@ import srsly
 from spacy.tokens import DocBin
 
 from spacy_spanmed.calibration import Calibration
+from spacy_spanmed.doc import set_layers, set_relation_tuples
 from spacy_spanmed.packaging import finalize
 from spacy_spanmed.relations.rivals import BIAS, FEATURES
 from spacy_spanmed.tuning import copy_tuning, tune_pipes
@@ -83,6 +84,20 @@ def test_what_rivals_say_is_fitted_saved_and_used(copy, tmp_path, monkeypatch):
     for nlp in (copy, spacy.load(tmp_path / "model")):
         assert nlp.get_pipe("relation_extractor").rivals == WEIGHTS
         assert not nlp(docs[0].text)._.relations
+
+
+def test_nothing_right_leaves_the_threshold(copy, tmp_path):
+    doc = copy.make_doc("Cisplatin binds p53.")
+    set_layers(doc, ["entities", "relations"])
+    set_relation_tuples(doc, [])
+    DocBin(store_user_data=True, docs=[doc]).to_disk(tmp_path / "dev.spacy")
+    own = {name: copy.get_pipe(name).threshold for name in ("span_ner", "relation_extractor")}
+    with pytest.warns(UserWarning, match="nothing that it finds in the development set is right"):
+        chosen = tune_pipes(copy, tmp_path / "dev.spacy")
+    for name, threshold in own.items():
+        assert chosen[name]["threshold"] == copy.get_pipe(name).threshold == threshold
+        assert copy.get_pipe_config(name)["threshold"] == threshold
+        assert chosen[name]["f"] == 0
 
 
 @pytest.mark.parametrize("calibration", [[0.0, 0.0], [1.0], [-1.0, 0.0]])

@@ -139,6 +139,19 @@ def test_new_entity_labels_with_attention_over_the_document(tiny_letters):
         assert torch.equal(new[name][-1], old[name][0])  # as an unknown label
 
 
+def test_entity_labels_after_none(tiny_letters):
+    """A pipe that was built without any gets rows for them later."""
+    nlp = make_nlp(tiny_letters)
+    labels = {"labels": ["BINDS", "INHIBITS"], "entity_labels": []}
+    nlp.config["initialize"]["components"]["relation_extractor"] = {"labels": labels}
+    nlp.initialize(lambda: make_examples(nlp))
+    shim = nlp.get_pipe("relation_extractor").model.shims[0]
+    assert len(shim._model.label.weight) == 1
+    nlp.get_pipe("relation_extractor")._add_entity_labels(["CHEM", "GENE"])
+    assert len(shim._model.label.weight) == shim.settings["nL"] == 3
+    nlp.update(make_examples(nlp), sgd=nlp.resume_training())
+
+
 def test_a_frozen_pipe_keeps_its_encoder_under_averages(copy):
     copy.replace_listeners("transformer", "span_ner", ["model.tok2vec"])
     frozen = copy.get_pipe("span_ner").model

@@ -22,6 +22,7 @@ from spacy.language import Language
 from spacy.util import minibatch
 
 from ..encoder import EncoderShim
+from ..precision import resolve_precision
 from .bench_texts import Group
 from .stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
 from .stock_relations import MAX_LENGTH
@@ -71,7 +72,7 @@ def run_benchmark(
     for node in nlp.get_pipe("transformer").model.walk():
         for shim in node.shims:
             if isinstance(shim, EncoderShim):
-                shim.precision = precision
+                shim.precision = precision = resolve_precision(precision, shim.device.type)
     relations = nlp.get_pipe("relation_extractor")
     show(
         "Building the stock pipeline around the same encoder; its relation component gets the "

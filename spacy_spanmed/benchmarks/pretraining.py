@@ -39,6 +39,7 @@ from ..pretraining.trainer import PretrainingTrainer
 from . import stock_mlm
 from .reference_masking import reference_span_masking
 
+MASKED_BLOCKS, MASKING_ROUNDS = 200, 5  # of the timing of masking alone
 WARMUP_STEPS = 2  # not counted: memory is allocated, kernels are chosen
 
 
@@ -183,18 +184,16 @@ def run_benchmark(
     return result
 
 
-def time_masking(
-    settings: PretrainSettings, blocks: PackedBlocks, count: int = 200, rounds: int = 5
-) -> dict[str, float]:
+def time_masking(settings: PretrainSettings, blocks: PackedBlocks) -> dict[str, float]:
     """Time our masker beside SpanBERT's algorithm written the straightforward way.
 
     RETURNS (dict): "ours" and "reference", microseconds a block, medians over the rounds, and
         "ratio", reference to ours.
     """
-    rows = [i % len(blocks.words) for i in range(count)]
+    rows = [i % len(blocks.words) for i in range(MASKED_BLOCKS)]
     rate = getattr(settings.masker, "rate", 0.15)
     ours, reference = [], []
-    for _ in range(rounds):
+    for _ in range(MASKING_ROUNDS):
         rng = np.random.default_rng(0)
         start = time.perf_counter()
         for row in rows:
@@ -203,8 +202,8 @@ def time_masking(
         for row in rows:
             reference_span_masking(blocks.words[row], rng, rate=rate, p=0.2, max_words=10)
         end = time.perf_counter()
-        ours.append((middle - start) / count * 1e6)
-        reference.append((end - middle) / count * 1e6)
+        ours.append((middle - start) / MASKED_BLOCKS * 1e6)
+        reference.append((end - middle) / MASKED_BLOCKS * 1e6)
     ratios = [theirs / mine for mine, theirs in zip(ours, reference)]
     return {
         "ours": round(statistics.median(ours), 1),

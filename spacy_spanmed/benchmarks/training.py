@@ -15,8 +15,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from thinc.api import Config
+
 from ..corpora.shards import is_docs
 from ..encoders import resolve_encoder
+from ..precision import resolve_precision
 from .spacy_train import Evaluation, first_reaching, make_config, run_training
 
 OUR_PIPELINE = ("sentencizer", "transformer", "span_ner")  # the sentencizer, for our windows
@@ -103,6 +106,7 @@ def run_benchmark(
         "train": str(train), "dev": str(dev), "encoder": encoder, "config": str(config),
         "stock_config": str(stock_config), "steps": steps, "stock_steps": stock_steps,
         "eval_frequency": eval_frequency, "seed": seed, "gpu_id": gpu_id,
+        "precision": _find_precision(sides["ours"], gpu_id),
     }  # fmt: skip
     return {
         "ratio": _ratio(result, "seconds"),
@@ -111,6 +115,12 @@ def run_benchmark(
         **result,
         "settings": settings,
     }
+
+
+def _find_precision(config: Config, gpu_id: int) -> str:
+    """RETURNS (str): What the encoder of our side computes in; stock's is in float32."""
+    wanted = config["components"]["transformer"]["model"].get("precision", "auto")
+    return resolve_precision(wanted, "cpu" if gpu_id < 0 else "cuda")
 
 
 def _describe(evaluations: Sequence[Evaluation], target: float) -> dict[str, Any]:

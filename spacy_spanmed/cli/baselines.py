@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 from ..baselines import DictionaryBaseline, MajorityRelations, score_baselines
 from ..doc import ENTITIES, get_layers
 from ..files import write_json
+from ..provenance import git_commit
 from ..reporting import print_scores
 from .evaluate import hash_data, load_pipeline, read_examples
 
@@ -83,6 +84,7 @@ def dictionary(
             "data": {"train": str(train), "dev": str(dev), "test": str(test)},
             "data_sha256": {"train": hash_data(train), "dev": hash_data(dev),
                             "test": hash_data(test)},
+            "commit": git_commit(),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }  # fmt: skip
         write_json(output, {**scores, "meta": meta})

@@ -245,7 +245,7 @@ def ablation(
     """
     from ..benchmarks.ablation import read_plan, read_records, run_plan, summarise
     from ..files import write_json
-    from ..pretraining.record import git_commit
+    from ..provenance import git_commit
 
     with errors_in_one_line(json):
         try:
@@ -284,7 +284,8 @@ def _write(path: Optional[Path], result: Dict[str, Any]) -> None:
         return
     from .. import __version__
     from ..files import write_json
-    from ..pretraining.record import git_commit, versions
+    from ..pretraining.record import versions
+    from ..provenance import git_commit
 
     stock = {name: version(name) for name in ("spacy-transformers", "thinc")}
     record = {

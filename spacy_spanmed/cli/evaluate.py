@@ -5,7 +5,6 @@ command prints a fixed choice of them, this one prints them all.
 """
 
 import hashlib
-import subprocess
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +23,7 @@ from thinc.api import ConfigValidationError, fix_random_seed
 
 from ..doc import get_layers
 from ..files import write_json
+from ..provenance import file_sha256, git_commit
 from ..relation_scoring import gold_label_counts
 from ..reporting import print_scores
 from .common import parse_overrides
@@ -221,7 +221,7 @@ def describe_run(
         "data_sha256": hash_data(data),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seed": nlp.config.interpolate().get("training", {}).get("seed"),
-        "commit": _git_commit(),
+        "commit": git_commit(),
         "overrides": dict(overrides),
     }
 
@@ -233,11 +233,7 @@ def hash_data(data: Path) -> str:
     RETURNS (str): Hexadecimal digest.
     """
     if data.is_file():
-        digest = hashlib.sha256()
-        with data.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return file_sha256(data)
     lines = [f"{path.relative_to(data)} {hash_data(path)}\n" for path in _data_files(data)]
     return hashlib.sha256("".join(lines).encode("utf8")).hexdigest()
 
@@ -248,12 +244,3 @@ def _data_files(data: Path) -> List[Path]:
     if not any(data.rglob("*.spacy")):  # spaCy would warn about it on top of our own error
         return []
     return [Path(path) for path in walk_corpus(data, ".spacy")]
-
-
-def _git_commit() -> Optional[str]:
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip() or None

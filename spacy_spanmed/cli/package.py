@@ -6,6 +6,8 @@ from typing import List, Optional
 import typer
 from rich.console import Console
 
+from .common import errors_in_one_line, fail
+
 console = Console()
 
 
@@ -21,6 +23,7 @@ def finalize(
     like: Optional[Path] = typer.Option(
         None, help="Take both from this tuned pipeline: for one that was trained on dev too."
     ),
+    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU."),
 ) -> None:
     """Round a trained pipeline to half precision, calibrate and tune it on dev, write its model card.
 
@@ -30,16 +33,20 @@ def finalize(
     """
     if not (source / "meta.json").is_file():
         fail(f"No pipeline at {source}: train one first (spacy project run train).")
+    from spacy.cli._util import setup_gpu
+
     from ..packaging import finalize as run
 
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with console.status("Rounding weights and tuning thresholds ..."):
-            nlp = run(
-                source, output, name=name, version=version, sources=sources, dev=dev, like=like
-            )
-    except ValueError as error:
-        fail(str(error))
+    setup_gpu(gpu_id, silent=True)
+    with errors_in_one_line(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with console.status("Rounding weights and tuning thresholds ..."):
+                nlp = run(
+                    source, output, name=name, version=version, sources=sources, dev=dev, like=like
+                )
+        except ValueError as error:
+            fail(str(error))
     for pipe, figures in nlp.meta["thresholds"].items():
         if like is not None:
             console.print(f"{pipe}: threshold {figures['threshold']}, from {like}")
@@ -70,11 +77,14 @@ def package(
         fail(f"No pipeline at {model}: run `spanmed finalize` first.")
     from ..packaging import build_wheels
 
-    try:
-        with console.status("Building wheels ..."):
-            wheels = build_wheels(model, output, metrics, project)
-    except ValueError as error:
-        fail(str(error))
+    with errors_in_one_line(output):
+        try:
+            with console.status("Building wheels ..."):
+                wheels = build_wheels(model, output, metrics, project)
+        except ValueError as error:
+            message, _, printed = str(error).partition("\n")
+            typer.echo(printed, err=True)  # by the command that failed
+            fail(message)
     for wheel in wheels:
         console.print(f"{wheel} ({wheel.stat().st_size / 1e6:.1f} MB)")
 
@@ -97,9 +107,3 @@ def install(
     except ValueError as error:
         fail(str(error))
     console.print(f"{name} {'installed' if done else 'is installed already'}: spacy.load({name!r})")
-
-
-def fail(message: str) -> None:
-    """Print one clear message and stop with exit code 1."""
-    Console(stderr=True).print(f"[red]Error:[/red] {message}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)

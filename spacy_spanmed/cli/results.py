@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 
 from ..results import update_document
-from .package import fail
+from .common import fail
 
 
 def results(

@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence
 
 from .source import Offsets, SourceMention
 
+SHOWN = 80  # characters of a string in a message
 NEARBY = 2000  # characters searched on each side for a string that isn't where it should be
 
 
@@ -74,8 +75,8 @@ def _explain_end(end: int, right: int, parts: int) -> str:
     )
 
 
-def _shorten(string: str, length: int = 80) -> str:
-    return repr(string if len(string) <= length else string[:length] + "...")
+def _shorten(string: str) -> str:
+    return repr(string if len(string) <= SHOWN else string[:SHOWN] + "...")
 
 
 def find_nearby(text: str, string: str, start: int) -> Optional[int]:

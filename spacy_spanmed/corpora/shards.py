@@ -12,7 +12,7 @@ import shutil
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence
+from typing import Any, Dict, Iterator, Sequence
 
 import srsly
 from spacy.tokens import Doc, DocBin
@@ -109,12 +109,11 @@ def is_docs(path: Path) -> bool:
     return path.suffix == FILE_TYPE
 
 
-def read_docs(path: Path, vocab: Optional[Vocab] = None) -> Iterator[Doc]:
-    """Read Docs, one file in memory at a time.
+def read_docs(path: Path) -> Iterator[Doc]:
+    """Read Docs, one file in memory at a time. Each file's have a vocabulary of their own, so that
+    it doesn't grow.
 
     path (Path): A `.spacy` file or a folder of them.
-    vocab (Optional[Vocab]): The vocabulary that the Docs get. Defaults to None: a new one for
-        each file, so that it doesn't grow.
     YIELDS (Doc): The Docs, files in the order of their names.
     RAISES (CorpusError): If a file isn't valid.
     RAISES (OSError): If it can't be opened.
@@ -124,7 +123,7 @@ def read_docs(path: Path, vocab: Optional[Vocab] = None) -> Iterator[Doc]:
     for file in files:
         data = file.read_bytes()
         try:
-            docs: Any = DocBin().from_bytes(data).get_docs(vocab or Vocab())
+            docs: Any = DocBin().from_bytes(data).get_docs(Vocab())
             del data
             while True:
                 with looked_up(srsly.msgpack_decoders, decoders):

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import torch
 from transformers import TrainingArguments
 
-from spacy_spanmed.precision import bf16_pays
+from spacy_spanmed.precision import resolve_precision
 from spacy_spanmed.pretraining.config import PretrainSettings
 
 # Packages that can write the reports, any of them.
@@ -21,9 +21,8 @@ def use_bfloat16(precision: str) -> bool:
     precision (str): "float32", "bfloat16" or "auto": where it is the faster of the two.
     RETURNS (bool): True for autocast.
     """
-    if precision != "auto":
-        return precision == "bfloat16"
-    return bf16_pays("cuda" if torch.cuda.is_available() else "cpu")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return resolve_precision(precision, device) == "bfloat16"
 
 
 def reset_precision() -> None:

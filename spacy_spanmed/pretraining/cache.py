@@ -20,10 +20,11 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from spacy_spanmed.files import write_json
-from spacy_spanmed.pretraining.checkpoints import file_sha256, read_json
+from spacy_spanmed.pretraining.checkpoints import read_json
 from spacy_spanmed.pretraining.packers import PIECES, Block
 from spacy_spanmed.pretraining.packing import PackedBlocks, id_type, padding_id
 from spacy_spanmed.pretraining.selection import KEPT
+from spacy_spanmed.provenance import file_sha256
 
 INDEX = "index.json"
 ROWS_AT_ONCE = 512

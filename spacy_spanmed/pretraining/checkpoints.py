@@ -7,7 +7,6 @@ is written last, in one step. The run it belongs to is told by ``run.json``.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from spacy_spanmed.files import write_json
+from spacy_spanmed.provenance import file_sha256
 
 MANIFEST = "manifest.json"
 RUN_FILE = "run.json"
@@ -32,15 +32,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as data:
-        while chunk := data.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def seal(checkpoint: Path) -> None:

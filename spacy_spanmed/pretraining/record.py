@@ -7,7 +7,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from typing import Any
 import torch
 
 from spacy_spanmed.encoders import resolve_encoder
-from spacy_spanmed.pretraining.checkpoints import file_sha256, is_checkpoint
+from spacy_spanmed.pretraining.checkpoints import is_checkpoint
+from spacy_spanmed.provenance import file_sha256
 
 PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers", "numpy", "spacy")
 # Settings that change neither the data nor the weights; what is excluded counts with its content.
@@ -94,17 +94,6 @@ def versions() -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
     return found
-
-
-def git_commit() -> str | None:
-    """The commit checked out in the working directory, or None outside a repository."""
-    try:
-        result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return result.stdout.strip() or None
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from spacy_spanmed.pretraining.role_texts import (
 )
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer, logged_seconds
 from spacy_spanmed.pretraining.workers import connect_workers, lost_worker_explained, on_main
+from spacy_spanmed.provenance import git_commit
 
 
 class Prepared(NamedTuple):
@@ -168,7 +169,7 @@ def _pretrain(
         "fingerprint": fingerprint,
         "config": source,
         "seed": settings.system.seed,
-        "git_commit": record.git_commit(),
+        "git_commit": git_commit(),
         "versions": record.versions(),
         "data": data,
         "train_documents": blocks.documents,

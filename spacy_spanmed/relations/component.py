@@ -14,7 +14,13 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
-from ..doc import RELATIONS, get_layers, set_concept_relation_tuples, set_relation_tuples
+from ..doc import (
+    CONCEPT_RELATIONS_KEY,
+    RELATIONS,
+    get_layers,
+    set_concept_relation_tuples,
+    set_relation_tuples,
+)
 from ..mentions import Mention
 from ..pipe import LISTENER, LabelledPipe, split_by_tokens
 from .between_gold import score_between_gold
@@ -189,7 +195,7 @@ class RelationExtractor(LabelledPipe):
         known = self.model.attrs["entity_labels"]
         new = [label for label in labels if label not in known]
         self.model.attrs["entity_labels"] = [*known, *new]
-        if new and known:
+        if new:
             from .model import resize_entity_labels
 
             resize_entity_labels(self.model)
@@ -314,6 +320,8 @@ class RelationExtractor(LabelledPipe):
             doc._.cut_pairs = found.cut
             if self.concepts:
                 set_concept_relation_tuples(doc, found.concept_relations)
+            else:  # another source's, of other relations
+                doc.user_data.pop(CONCEPT_RELATIONS_KEY, None)
 
     # -------------------------------------------------------------------- learning
 
@@ -386,7 +394,7 @@ class RelationExtractor(LabelledPipe):
     def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
         """The scorer's figures (end to end), and `rel_gold_*`: predicted between gold mentions.
 
-        RETURNS (Dict[str, Any]): See `spacy_spanmed.scoring`.
+        RETURNS (Dict[str, Any]): See `spacy_spanmed.relation_scoring`.
         """
         examples = list(examples)
         scores = super().score(examples, **{"directed": self.directed, **kwargs})

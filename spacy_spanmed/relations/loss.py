@@ -6,8 +6,9 @@ from typing import Any, Iterable, Sequence, Tuple
 
 import numpy
 
+from ..calibration import sigmoid
 from .candidates import CandidatePairs
-from .pooling import join_groups, pool, sigmoid, unpool
+from .pooling import join_groups, pool, unpool
 
 GoldRelation = Tuple[Any, str, bool]  # arguments, label, negated
 

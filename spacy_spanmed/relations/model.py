@@ -176,9 +176,14 @@ def build_pair_scorer(
         two concepts (see `evidence.py`). Defaults to False.
     learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
     nO (Optional[int]): Number of relation labels; set by the pipe.
-    RAISES (ValueError): On a negative context_layers, or a hidden_size that these can't divide
-        among their heads.
+    RAISES (ValueError): On a negative context_layers or context_margin, a context_window without
+        a token, or a hidden_size that context_layers can't divide among their heads.
     """
+    if context_margin < 0 or context_window < 1:
+        raise ValueError(
+            "context_margin must be at least 0 and context_window at least 1, not "
+            f"{context_margin} and {context_window}."
+        )
     if context_layers < 0 or (context_layers and hidden_size % HEAD_WIDTH):
         raise ValueError(
             f"context_layers must be at least 0, and hidden_size with them a multiple of "

@@ -11,7 +11,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
-from ..calibration import Calibration
+from ..calibration import Calibration, sigmoid
 from ..doc import ConceptRelationTuple, RelationTuple
 from .candidates import CandidatePairs
 
@@ -28,11 +28,6 @@ def pool(logits: numpy.ndarray, groups: numpy.ndarray, n_groups: int) -> numpy.n
     total = numpy.zeros_like(highest)
     numpy.add.at(total, groups, numpy.exp(logits - highest[groups]))
     return highest + numpy.log(total)
-
-
-def sigmoid(logits: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): Probabilities; without overflow, however small they are."""
-    return 0.5 * (1 + numpy.tanh(0.5 * logits))
 
 
 def unpool(

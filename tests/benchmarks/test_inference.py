@@ -13,6 +13,7 @@ from spacy_spanmed.benchmarks.bench_texts import PAPER_WORDS, make_groups, read_
 from spacy_spanmed.benchmarks.stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
 from spacy_spanmed.benchmarks.stock_relations import StockRelations, build_stock_pair_scorer
 from spacy_spanmed.cli import app
+from spacy_spanmed.precision import resolve_precision
 from tests.conftest import TEXTS
 
 LINES = [item[0] for item in TEXTS]
@@ -180,7 +181,8 @@ def test_bench_inference(model, lines, tmp_path, monkeypatch):
     assert figures["ratio"] == min(group["ratio"] for group in groups.values())
     assert [group["joined_abstracts"] for group in groups.values()] == [False, True]
     assert (
-        figures["settings"]["precision"] == "auto" and "spacy-transformers" in figures["versions"]
+        figures["settings"]["precision"] == resolve_precision("auto", "cpu")
+        and "spacy-transformers" in figures["versions"]
     )
     for group in groups.values():
         ratios = [row["ours"] / row["stock"] for row in group["rounds"]]

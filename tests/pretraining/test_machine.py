@@ -10,7 +10,7 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from spacy_spanmed.pretraining import arguments as arguments_module
+from spacy_spanmed import precision as precision_module
 from spacy_spanmed.pretraining import checkpoints, machine
 from spacy_spanmed.pretraining.loading import load_encoder
 from spacy_spanmed.pretraining.objectives import PretrainingModel
@@ -23,14 +23,14 @@ from .test_resume import EXACT, Killed, assert_same, kill_in_step
 def test_precision_stays_that_of_the_beginning(config_file, tmp_path, monkeypatch):
     """Where "auto" means another one."""
     overrides = {**EXACT, "training.precision": "auto"}
-    monkeypatch.setattr(arguments_module, "bf16_pays", lambda device: False)
+    monkeypatch.setattr(precision_module, "bf16_pays", lambda device: False)
     whole, _ = run(config_file, {**overrides, "paths.output": str(tmp_path / "whole")})
     assert whole["precision"] == "float32"
     with monkeypatch.context() as patch:
         kill_in_step(patch, 14)
         with pytest.raises(Killed):
             run(config_file, overrides)
-    monkeypatch.setattr(arguments_module, "bf16_pays", lambda device: True)
+    monkeypatch.setattr(precision_module, "bf16_pays", lambda device: True)
     result, text = run(config_file, overrides)
     assert "Going on in float32, in which the run began; bfloat16 would be faster here." in text
     assert result["precision"] == "float32"

@@ -71,3 +71,9 @@ def test_pairs_in_several_steps_are_scored_the_same(layers, evidence, monkeypatc
 def test_sizes_are_checked(layers, hidden):
     with pytest.raises(ValueError, match="multiple of 32"):
         build_pair_scorer(None, hidden_size=hidden, context_layers=layers)
+
+
+@pytest.mark.parametrize("margin, window", [(-1, 64), (8, 0)])
+def test_context_is_checked(margin, window):
+    with pytest.raises(ValueError, match="context_margin must be at least 0"):
+        build_pair_scorer(None, context_margin=margin, context_window=window)

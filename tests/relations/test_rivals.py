@@ -110,6 +110,14 @@ def test_no_weights_without_use_or_data():
     assert fit_weights([], []) is None
 
 
+def test_no_weights_of_a_single_document():
+    """There is none left to see on whether they help."""
+    described, targets = draw_documents()
+    described, targets = numpy.concatenate(described), numpy.concatenate(targets)
+    assert fit_weights([described], [targets]) is None
+    assert fit_weights([described, described[:0]], [targets, targets[:0]]) is None
+
+
 def test_logistic_regression_is_at_its_minimum():
     random = numpy.random.default_rng(1)
     inputs = random.normal(size=(300, 3)) * [1.0, 50.0, 0.1]
