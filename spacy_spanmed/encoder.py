@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Callable, ContextManager, Dict, Optional
+from typing import Any, Callable, ContextManager, Dict, List, Optional
 
 import srsly
 import torch
 import torch.nn.functional as F
+from spacy.language import Language
 from spacy_transformers import TransformerModel
 from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from spacy_transformers.layers.hf_shim import HFShim
@@ -73,11 +74,14 @@ class EncoderShim(AdamWMixin, HFShim):
         with self.autocast():
             return self._model(**inputs).last_hidden_state[:, :longest].float()
 
+    def computes_in(self) -> str:
+        """RETURNS (str): "float32" or "bfloat16"."""
+        return resolve_precision(self.precision, self.device.type)
+
     def autocast(self) -> ContextManager:
-        device = self.device.type
-        if resolve_precision(self.precision, device) == "float32":
+        if self.computes_in() == "float32":
             return nullcontext()
-        return torch.autocast(device, dtype=torch.bfloat16)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def predict(self, inputs: ArgsKwargs) -> BaseModelOutput:
         """Run the encoder over rows of similar length together, without their padding.
@@ -142,6 +146,13 @@ class EncoderShim(AdamWMixin, HFShim):
         if self._model is not None:
             msg["state"] = dump_state(self._model)
         return srsly.msgpack_dumps(msg)
+
+
+def find_encoders(nlp: Language) -> List[EncoderShim]:
+    """RETURNS (List[EncoderShim]): Those of a pipeline's components, shared or a pipe's own."""
+    models = [pipe.model for _, pipe in nlp.pipeline if hasattr(pipe, "model")]
+    shims = [shim for model in models for node in model.walk() for shim in node.shims]
+    return [shim for shim in shims if isinstance(shim, EncoderShim)]
 
 
 def _convert_outputs(model: Model, inputs_outputs: Any, is_train: bool):

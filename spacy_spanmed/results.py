@@ -230,7 +230,7 @@ def _encoders(metrics: Path) -> str:
     if not body:
         return ""
     table = _table(["F1 on dev, thresholds tuned there", "", *ENCODERS], body)
-    return "\n\n".join(("Encoders, all else equal.", table, " ".join(measured)))
+    return "\n\n".join(("Encoders, with the same settings.", table, " ".join(measured)))
 
 
 def _runs(runs: List[Dict[str, Any]]) -> str:

@@ -125,6 +125,7 @@ def test_settings_can_be_overridden(model: Path, data: Path) -> None:
     written = json.loads(output.read_text("utf8"))
     assert written["ents_per_type"]["CHEMICAL"]["r"] == 1.0
     assert written["meta"]["overrides"] == {setting: "CHEMICAL"}
+    assert written["meta"]["precision"] == []  # no encoder
     result = call(model, data, "--components.span_ner.threshold", "0.5")
     assert result.exit_code == 1 and "Can't load the pipeline" in result.output
     assert "components -> span_ner -> threshold" in result.output

@@ -114,7 +114,7 @@ def test_encoders_stand_side_by_side(folder):
         (folder / place / "bc5cdr_dev.json").write_text(json.dumps(scores))
         update_document(folder / "README.md", folder)
         text = (folder / "README.md").read_text()
-        assert ("Encoders, all else equal" in text) == (place == "domain")
+        assert ("Encoders, with the same settings" in text) == (place == "domain")
     assert "| BC5CDR | entities | 85.0 ± 7.1 | 90.0 |" in text
     assert "BC5CDR, plain: Measured 2026-01-02, seeds 7, 7; mean" in text
 

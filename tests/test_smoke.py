@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from spacy_spanmed.precision import resolve_precision
+
 ROOT = Path(__file__).parents[1]
 CHECK = """
 import spacy
@@ -57,6 +59,7 @@ def test_everything_is_made(smoke):
     scores = json.loads((folder / "metrics" / "test.json").read_text())
     assert scores["ents_docs"] > 0 and scores["rel_docs"] > 0
     assert scores["meta"]["seed"] == 0
+    assert scores["meta"]["precision"] == [resolve_precision("auto", "cpu")]
     record = json.loads((folder / "metrics" / "pretraining.json").read_text())
     assert record["heldout"]["after"]["span"]["loss"] < record["heldout"]["before"]["span"]["loss"]
 

@@ -21,8 +21,7 @@ import torch
 from spacy.language import Language
 from spacy.util import minibatch
 
-from ..encoder import EncoderShim
-from ..precision import resolve_precision
+from ..encoder import find_encoders
 from .bench_texts import Group
 from .stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
 from .stock_relations import MAX_LENGTH
@@ -69,10 +68,9 @@ def run_benchmark(
             f"A text has {longest:,} characters, spaCy takes {nlp.max_length:,}: cut it, or give "
             "other texts with --text."
         )
-    for node in nlp.get_pipe("transformer").model.walk():
-        for shim in node.shims:
-            if isinstance(shim, EncoderShim):
-                shim.precision = precision = resolve_precision(precision, shim.device.type)
+    for encoder in find_encoders(nlp):
+        encoder.precision = precision
+        precision = encoder.computes_in()
     relations = nlp.get_pipe("relation_extractor")
     show(
         "Building the stock pipeline around the same encoder; its relation component gets the "

@@ -209,8 +209,11 @@ def describe_run(
     overrides (Mapping[str, Any]): Settings that were overridden.
     RETURNS (Dict[str, Any]): name and version of the pipeline, `model` and `data` as given, sha256
         of the data, date (UTC, ISO 8601), seed of the training (None if not configured), the commit of
-        the working directory (None outside a git repository), and the overrides.
+        the working directory (None outside a git repository), and the overrides,
+        and what the encoders computed in.
     """
+    from ..encoder import find_encoders  # which imports torch, that another pipeline may not need
+
     meta = nlp.meta
     return {
         "name": f"{meta.get('lang')}_{meta.get('name')}",
@@ -223,6 +226,7 @@ def describe_run(
         "seed": nlp.config.interpolate().get("training", {}).get("seed"),
         "commit": git_commit(),
         "overrides": dict(overrides),
+        "precision": sorted({encoder.computes_in() for encoder in find_encoders(nlp)}),
     }
 
 
