@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -16,6 +17,9 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 T = TypeVar("T")
+# For the main worker, which may read and tokenize texts for hours. The default is half an hour, and
+# a worker that ends breaks the connection in any case.
+LONGEST_WAIT = timedelta(days=1)
 LOST = ("Connection closed by peer", "Connection reset by peer", "gloo", "NCCL", "Broken pipe")
 
 
@@ -53,7 +57,7 @@ def connect_workers() -> PartialState:
 
     RETURNS (PartialState): Their number and which of them this is.
     """
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=LONGEST_WAIT)
 
 
 def disconnect_workers() -> None:

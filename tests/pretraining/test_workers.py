@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from spacy_spanmed.cli import app
@@ -48,9 +49,17 @@ def work(rank, config_file, tmp_path):
 
     measured = []
     original_evaluate = run_module.evaluate
-    run_module.evaluate = lambda *a, **k: measured.append(1) or original_evaluate(*a, **k)
+    waits = []
+
+    def evaluate(*args, **kwargs):
+        measured.append(1)
+        backend = torch.distributed.group.WORLD._get_backend(torch.device("cpu"))
+        waits.append(backend.options._timeout.total_seconds())
+        return original_evaluate(*args, **kwargs)
+
+    run_module.evaluate = evaluate
     call("two", {**SHORT, "training.accumulate_gradient": 2})
-    report["measured"] = len(measured)
+    report["measured"], report["waits"] = len(measured), waits
     run_module.evaluate = original_evaluate
     call("missing", {**SHORT, "paths.train": str(tmp_path / "none.jsonl")})
     call("unbroken", DROPOUT)
@@ -106,6 +115,7 @@ def test_two_workers(config_file, tmp_path):
     # one of them talks, measures and writes
     assert f"step {STEPS}/{STEPS}" in main["two"]["output"] and other["two"]["output"] == ""
     assert (main["measured"], other["measured"]) == (2, 0)
+    assert set(main["waits"]) == {24 * 3600}  # for what may take the main one hours
 
     # all end together
     assert "none.jsonl' do not exist" in main["missing"]["error"]
