@@ -254,13 +254,11 @@ def _pretraining(records: Dict[str, Dict[str, Any]]) -> str:
     # Each record also has its run's own masker: the table shows those that all have.
     measured = [record["heldout"]["after"] for record in records.values()]
     maskers = [name for name in measured[0] if all(name in other for other in measured)]
-    body = []
     first = next(iter(records.values()))["heldout"]["before"]
-    losses: List[List[str]] = [["starting encoder, fresh heads", *_losses(first, maskers), "", ""]]
+    body = [["starting encoder, fresh heads", *_losses(first, maskers), "", ""]]
     for title, record in records.items():
         tokens, commit = f"{record['tokens']:,}", f"`{(record['git_commit'] or 'none')[:10]}`"
-        losses.append([title, *_losses(record["heldout"]["after"], maskers), tokens, commit])
-    body.extend(losses)
+        body.append([title, *_losses(record["heldout"]["after"], maskers), tokens, commit])
     sentence = "Held-out loss of masked word pieces (nats), by the masker that hid them:"
     return f"{sentence}\n\n" + _table(["", *maskers, "span boundary", "tokens", "commit"], body)
 

@@ -59,7 +59,8 @@ def fit_weights(
     described (Sequence[numpy.ndarray]): For each Doc, from `describe_rivals`.
     targets (Sequence[numpy.ndarray]): For each Doc, (groups, labels): 1.0 where the relation is.
     RETURNS (Optional[Dict[str, float]]): For "bias" and all FEATURES; None with too few relations
-        or a single Doc, or if they predict those of Docs left out of the fit no better than the pairs' own scores.
+        or a single Doc, or if they predict those of Docs left out of the fit no better than the
+        pairs' own scores.
     """
     rows = [part.reshape(-1, len(FEATURES)) for part in described]
     if not rows:
@@ -68,7 +69,7 @@ def fit_weights(
     folds = numpy.repeat(numpy.arange(len(rows)) % FOLDS, [len(part) for part in rows])
     if min(hits.sum(), (1 - hits).sum()) < FEWEST or len(numpy.unique(folds)) < 2:
         return None
-    if not _validate(inputs, hits, folds) < _validate(inputs[:, :1], hits, folds):
+    if _validate(inputs, hits, folds) >= _validate(inputs[:, :1], hits, folds):
         return None
     *weights, bias = (round(float(weight), 4) for weight in _fit(inputs, hits))
     return {BIAS: bias, **dict(zip(FEATURES, weights))}
