@@ -27,7 +27,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from .encoders import resolve_encoder
 from .fast_layers import FastLayers
 from .memory import give_back_freed_memory, keep_freed_memory
-from .precision import resolve_precision
+from .precision import check_precision, resolve_precision
 from .torch_layer import AdamWMixin, dump_state
 from .windows import PieceCounter, SentenceWindows
 
@@ -202,8 +202,7 @@ def create_transformer_model(
         raise ValueError(f"layer_decay must be above 0 and at most 1, not {layer_decay}.")
     if not 0.0 <= piece_dropout < 1.0:
         raise ValueError(f"piece_dropout must be at least 0 and below 1, not {piece_dropout}.")
-    if precision not in ("auto", "float32", "bfloat16"):
-        raise ValueError(f"precision must be auto, float32 or bfloat16, not {precision!r}.")
+    check_precision(precision)
     model = TransformerModel(name, get_spans, dict(tokenizer_config), dict(transformer_config))
     _count_pieces(model)
     layer = model.layers[0]

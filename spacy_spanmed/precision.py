@@ -9,6 +9,7 @@ import torch
 
 CPU_INFO = Path("/proc/cpuinfo")
 AMD = "AuthenticAMD"
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @lru_cache(maxsize=None)
@@ -29,6 +30,14 @@ def bf16_pays(device_type: str) -> bool:
     if torch.cpu._is_amx_tile_supported():
         return True
     return bool(torch.cpu._is_avx512_bf16_supported()) and _read_vendor() == AMD
+
+
+def check_precision(precision: str) -> None:
+    """RAISES (ValueError): If it is none of PRECISIONS."""
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"precision must be {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}, not {precision!r}."
+        )
 
 
 def resolve_precision(precision: str, device_type: str) -> str:

@@ -217,20 +217,25 @@ def _benchmark(title: str, runs: List[Dict[str, Any]], dev: List[Dict[str, Any]]
 
 
 def _encoders(metrics: Path) -> str:
-    """RETURNS (str): F1 on dev by encoder, of corpora scored with each; empty if there is none."""
+    """RETURNS (str): F1 by encoder, of what is scored with each; empty if nothing is."""
     body, measured = [], []
-    for file, title in BENCHMARKS.items():
-        sides = [_read_seeds(metrics / place, f"{file}_dev.json") for place in ENCODERS.values()]
-        if not all(sides):
-            continue
-        for name, key in SCORES.items():
-            body.append([title, name, *(_mean(run[key] for run in runs) for runs in sides)])
-        for encoder, runs in zip(ENCODERS, sides):
-            measured.append(f"{title}, {encoder}: {_runs(runs)}.")
+    for corpus, title in BENCHMARKS.items():
+        for file, split in ((f"{corpus}_dev.json", "dev"), (f"{corpus}.json", "test")):
+            sides = [_read_seeds(metrics / place, file) for place in ENCODERS.values()]
+            if not all(sides):
+                continue
+            for name, key in SCORES.items():
+                row = [f"{title}, {split}", name]
+                body.append([*row, *(_mean(run[key] for run in runs) for runs in sides)])
+            for encoder, runs in zip(ENCODERS, sides):
+                measured.append(f"{title}, {split}, {encoder}: {_runs(runs)}.")
     if not body:
         return ""
-    table = _table(["F1 on dev, thresholds tuned there", "", *ENCODERS], body)
-    return "\n\n".join(("Encoders, with the same settings.", table, " ".join(measured)))
+    intro = (
+        "Encoders, with the same settings. Dev: trained on train alone, thresholds tuned on dev. "
+        "Test: trained on both."
+    )
+    return "\n\n".join((intro, _table(["F1", "", *ENCODERS], body), " ".join(measured)))
 
 
 def _runs(runs: List[Dict[str, Any]]) -> str:

@@ -110,13 +110,16 @@ def test_encoders_stand_side_by_side(folder):
     keys = ("ents_f", "rel_gold_micro_f", "rel_micro_f")
     for place, figure in ((".", 0.8), ("seed1", 0.9), ("domain", 0.9)):
         (folder / place).mkdir(exist_ok=True)
-        scores = {**SCORES, **dict.fromkeys(keys, figure)}
-        (folder / place / "bc5cdr_dev.json").write_text(json.dumps(scores))
+        for file, less in (("bc5cdr_dev.json", 0), ("biored.json", 0.5)):
+            scores = {**SCORES, **dict.fromkeys(keys, figure - less)}
+            (folder / place / file).write_text(json.dumps(scores))
         update_document(folder / "README.md", folder)
         text = (folder / "README.md").read_text()
         assert ("Encoders, with the same settings" in text) == (place == "domain")
-    assert "| BC5CDR | entities | 85.0 ± 7.1 | 90.0 |" in text
-    assert "BC5CDR, plain: Measured 2026-01-02, seeds 7, 7; mean" in text
+    assert "| BC5CDR, dev | entities | 85.0 ± 7.1 | 90.0 |" in text
+    assert "| BioRED, test | relations end to end | 35.0 ± 7.1 | 40.0 |" in text
+    assert "BC5CDR, test |" not in text
+    assert "BC5CDR, dev, plain: Measured 2026-01-02, seeds 7, 7; mean" in text
 
 
 def test_missing_marker_or_result(tmp_path):

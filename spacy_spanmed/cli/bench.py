@@ -129,11 +129,12 @@ def inference(
 
     from ..benchmarks.bench_texts import make_groups, read_texts
     from ..benchmarks.inference import run_benchmark
+    from ..precision import check_precision
     from .evaluate import load_pipeline
 
-    _check_precision(precision)
     with errors_in_one_line(json):
         try:
+            check_precision(precision)
             places = text or [Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz")]
             groups = make_groups(chain.from_iterable(map(read_texts, places)), texts)
             typer.echo(f"Loading {model}")
@@ -271,11 +272,6 @@ def _parse_target(target: str) -> float:
         return float(target)
     except ValueError:
         raise ValueError(f"--target must be 'stock' or a number, not {target!r}.") from None
-
-
-def _check_precision(precision: str) -> None:
-    if precision not in ("auto", "float32", "bfloat16"):
-        fail(f"--precision must be auto, float32 or bfloat16, not {precision!r}.")
 
 
 def _write(path: Optional[Path], result: Dict[str, Any]) -> None:

@@ -220,7 +220,7 @@ def test_errors_in_one_line(model, lines, tmp_path):
         (("--text", tmp_path / "none"), "No texts at"),
         (("--text", blank), "None of the texts has a word"),
         (("--text", long), "spaCy takes 1,000,000"),
-        (("--text", lines, "--precision", "half"), "--precision must be"),
+        (("--text", lines, "--precision", "half"), "precision must be auto, float32 or"),
         (("--text", lines, "--model", "en_none"), "Can't load the pipeline 'en_none'"),
         (("--text", lines, "--model", tmp_path / "other"), "no transformer and no span_ner"),
     ):
