@@ -332,6 +332,7 @@ def _bench_pretrain(record: Dict[str, Any]) -> str:
         return origin
     titles = {
         "stock": "stock (token masks)",
+        "stock_rates": "stock, our optimizer and rates",
         "ours_token": "ours, token masks",
         "ours": "ours, its own masks",
     }
@@ -339,6 +340,7 @@ def _bench_pretrain(record: Dict[str, Any]) -> str:
     body = [
         [title, *(mean_and_deviation([seed[side][name] for seed in seeds], 3) for name in maskers)]
         for side, title in titles.items()
+        if side in seeds[0]
     ]
     sentence = f"Held-out loss after equal tokens, mean and deviation over {len(seeds)} seeds:"
     return f"{origin} {sentence}\n\n" + _table(["", *maskers], body)

@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +116,8 @@ def run_benchmark(
     RETURNS (dict): "ratio" (ours to stock, tokens a second, median over rounds), "ours", "stock"
         (medians), "to_token_masks" (time of our step to one with token masks, median), "rounds",
         "masking" (see `time_masking`), "masking_share" of our step, and "losses" by seed and
-        recipe: "stock", "ours", and "ours_token", which hides what stock does.
+        recipe: "stock", "ours", and between them "stock_rates", which is stock with our optimizer
+        and rates, and "ours_token", which hides what stock does.
     RAISES (ValueError): If the text is shorter than a batch, or, for losses, the held-out text than
         a block.
     """
@@ -225,6 +227,7 @@ def _train_stock(
     steps: int,
     seed: int,
     clock: Clock,
+    our_rates: bool = False,
 ) -> PretrainingModel:
     set_seed(seed)
     model = stock_mlm.load_stock_model(settings.model.encoder)
@@ -239,6 +242,7 @@ def _train_stock(
             seed=seed,
             output=folder,
             callbacks=[clock],
+            optimize_like=settings.training if our_rates else None,
         )
         trainer.train()
     return stock_mlm.as_pretraining_model(model, settings.training.block_length)
@@ -295,11 +299,19 @@ def _compare_losses(
     loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
     vocabulary = make_vocabulary(loaded.tokenizer)
     steps = -(-tokens // (training.batch_size * training.block_length))
-    ours, _ = _train_ours(settings, blocks, steps, seed, Clock())
-    ours_token, _ = _train_ours(_with_token_masks(settings), blocks, steps, seed, Clock())
-    stock = _train_stock(settings, loaded.tokenizer, stock_blocks, collator, steps, seed, Clock())
+    token_settings = _with_token_masks(settings)
+    stock = partial(
+        _train_stock, settings, loaded.tokenizer, stock_blocks, collator, steps, seed, Clock()
+    )
+    sides = {
+        "ours": lambda: _train_ours(settings, blocks, steps, seed, Clock())[0],
+        "ours_token": lambda: _train_ours(token_settings, blocks, steps, seed, Clock())[0],
+        "stock": stock,
+        "stock_rates": partial(stock, our_rates=True),
+    }
     result = {}
-    for name, model in (("stock", stock), ("ours", ours), ("ours_token", ours_token)):
+    for name, train in sides.items():
+        model = train()
         scores = evaluate(
             model, dev, vocabulary, max_blocks=training.dev_blocks, masker=settings.masker
         )

@@ -26,8 +26,10 @@ from transformers import (
 
 from ..encoders import resolve_encoder
 from ..pretraining.arguments import reset_precision
+from ..pretraining.config import Training
 from ..pretraining.loading import find_heads
 from ..pretraining.objectives import PretrainingModel
+from ..pretraining.trainer import make_optimizer
 
 COLLATORS = {
     "token": DataCollatorForLanguageModeling,
@@ -79,12 +81,15 @@ def make_stock_trainer(
     seed: int,
     output: str,
     callbacks: Sequence[TrainerCallback] = (),
+    optimize_like: Training | None = None,
 ) -> Trainer:
     """The Trainer with its defaults, except for what both sides of a benchmark share.
 
     collator (str): "token" or "whole_word", both with 15 % of the tokens as targets.
     batch_size (int): Blocks a step. steps (int): Optimizer steps. output (str): A folder to which
         nothing is written.
+    optimize_like (Training | None): Take optimizer, rates, warm-up and decay from our settings.
+        Defaults to None: the Trainer's own (a rate of 5e-5 for all, without warm-up).
     RAISES (ValueError): On another collator.
     """
     if collator not in COLLATORS:
@@ -101,6 +106,9 @@ def make_stock_trainer(
         log_level="error",
         use_cpu=not torch.cuda.is_available(),
     )
+    if optimize_like is not None:
+        args.warmup_steps = round(optimize_like.warmup * steps)
+        args.max_grad_norm = optimize_like.grad_clip
     trainer = Trainer(
         model=model,
         args=args,
@@ -109,6 +117,10 @@ def make_stock_trainer(
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
+    if optimize_like is not None:
+        decayed = trainer.get_decay_parameter_names(model)
+        encoder = f"{model.base_model_prefix}."
+        trainer.optimizer = make_optimizer(model, optimize_like, decayed, encoder)
     return trainer
 
 

@@ -24,7 +24,7 @@ from transformers import (
 
 from spacy_spanmed.memory import keep_freed_memory
 from spacy_spanmed.pretraining import checkpoints
-from spacy_spanmed.pretraining.config import PretrainSettings
+from spacy_spanmed.pretraining.config import PretrainSettings, Training
 from spacy_spanmed.pretraining.data import collate
 from spacy_spanmed.pretraining.loading import WEIGHTS_FILE
 from spacy_spanmed.pretraining.objectives import PretrainingModel
@@ -96,29 +96,11 @@ class PretrainingTrainer(Trainer):
         return SequentialSampler(train_dataset or self.train_dataset)  # it is shuffled already
 
     def create_optimizer(self) -> torch.optim.Optimizer:
-        """AdamW with a learning rate of its own for the heads, no decay for biases and norms."""
+        """See `make_optimizer`."""
         if self.optimizer is None:
-            training = self.settings.training
-            decayed = set(self.get_decay_parameter_names(self.model))
-            groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-            for name, parameter in self.model.named_parameters():
-                if parameter.requires_grad:
-                    key = ("encoder." in name, name in decayed)  # FSDP puts its own name first
-                    groups.setdefault(key, []).append(parameter)
-            # The encoder first, because the first group's rate is the one that is logged.
-            self.optimizer = torch.optim.AdamW(
-                [
-                    {
-                        "params": groups[encoder, decay],
-                        "lr": training.learn_rate if encoder else training.head_learn_rate,
-                        "weight_decay": training.weight_decay if decay else 0.0,
-                    }
-                    for encoder, decay in sorted(groups, reverse=True)
-                ],
-                betas=(0.9, 0.98),
-                eps=1e-6,
-                fused=True,
-            )
+            decayed = self.get_decay_parameter_names(self.model)
+            # FSDP puts its own name first.
+            self.optimizer = make_optimizer(self.model, self.settings.training, decayed, "encoder.")
         return self.optimizer
 
     def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
@@ -245,6 +227,36 @@ class PretrainingTrainer(Trainer):
         kept = [p.name for p in checkpoints.list_checkpoints(target.parent) if p != target]
         last = f"from {kept[0]}, which is whole" if kept else "from the beginning"
         return f"Free some space, then give the same command again: the run goes on {last}."
+
+
+def make_optimizer(
+    model: torch.nn.Module, training: Training, decayed: Sequence[str], encoder: str
+) -> torch.optim.Optimizer:
+    """AdamW with a learning rate of its own for the heads, no decay for biases and norms.
+
+    model (Module): Encoder and heads; parameters that need no gradient are left out.
+    training (Training): Rates and decay.
+    decayed (Sequence[str]): Names of the parameters that decay.
+    encoder (str): What the names of the encoder's parameters contain.
+    RETURNS (Optimizer): The encoder's groups first: the first one's rate is what is logged.
+    """
+    groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((encoder in name, name in decayed), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": groups[of_encoder, decay],
+                "lr": training.learn_rate if of_encoder else training.head_learn_rate,
+                "weight_decay": training.weight_decay if decay else 0.0,
+            }
+            for of_encoder, decay in sorted(groups, reverse=True)
+        ],
+        betas=(0.9, 0.98),
+        eps=1e-6,
+        fused=True,
+    )
 
 
 class Rhythm(TrainerCallback):

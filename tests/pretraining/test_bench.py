@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from spacy_spanmed.benchmarks import stock_mlm
 from spacy_spanmed.benchmarks.pretraining import Clock
 from spacy_spanmed.cli import app
+from spacy_spanmed.pretraining.config import Training
 from tests.pretraining.conftest import make_texts, write_jsonl
 
 SIZES = ["--block-length", "32", "--batch-size", "4", "--steps", "2", "--rounds", "2"]
@@ -36,6 +37,28 @@ def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
     assert ours.decoder_bias.equal(state["cls.predictions.bias"])
 
 
+def test_stock_takes_our_optimizer_if_told(tiny_encoder, tokenizer, tmp_path):
+    def make(**settings):
+        model = stock_mlm.load_stock_model(str(tiny_encoder))
+        blocks = stock_mlm.Blocks(make_texts(10), tokenizer, 32)
+        sizes = {"collator": "token", "batch_size": 2, "steps": 20, "seed": 0}
+        return model, stock_mlm.make_stock_trainer(
+            model, tokenizer, blocks, output=str(tmp_path), **sizes, **settings
+        )
+
+    _, trainer = make()
+    assert trainer.optimizer is None and trainer.args.learning_rate == 5e-5
+    assert trainer.args.warmup_steps == 0
+    training = Training(total_tokens=1, learn_rate=0.25, head_learn_rate=0.5, warmup=0.1)
+    model, trainer = make(optimize_like=training)
+    assert trainer.args.warmup_steps == 2
+    groups = trainer.create_optimizer().param_groups
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    for name, parameter in model.named_parameters():
+        assert rates[id(parameter)] == (0.25 if name.startswith("bert.") else 0.5), name
+
+
 def test_clock_leaves_the_warm_up_out():
     clock = Clock()
     clock.ends = [0.0, 9.0, 10.0, 12.0, 13.0]
@@ -56,6 +79,7 @@ def test_bench_pretrain(config_file, tmp_path):
     assert figures["to_token_masks"] == pytest.approx(np.median(costs), rel=0.01)
     # One untrained model, measured by the same masks: neither can be far from the other.
     losses = figures["losses"]["1"]
+    assert losses.keys() == {"ours", "ours_token", "stock", "stock_rates"}
     assert losses["ours"].keys() == losses["stock"].keys() == {"token", "whole_word", "span"}
     assert losses["ours"]["token"] == pytest.approx(losses["stock"]["token"], abs=1.5)
     assert f"{figures['ratio']:.2f} x" in result.output
