@@ -4,11 +4,14 @@ import json
 
 import pytest
 import typer
+from rich.console import Console
 from typer.testing import CliRunner
 
 from spacy_spanmed.cli.common import CONTEXT_SETTINGS
 from spacy_spanmed.cli.estimate import estimate as command
-from spacy_spanmed.pretraining.estimate import Speed, estimate, read_speed
+from spacy_spanmed.pretraining.config import load_settings
+from spacy_spanmed.pretraining.estimate import Speed, estimate, measure_speed, read_speed
+from spacy_spanmed.pretraining.maskers import PMIMasker
 
 app = typer.Typer()
 app.command("estimate", context_settings=CONTEXT_SETTINGS)(command)
@@ -72,6 +75,12 @@ def test_measured_here_leaves_nothing(config_file, tmp_path):
     assert hours == pytest.approx(tokens / speed / 3600, abs=0.005)
     assert "Assumed" not in text
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_a_masker_that_counts_phrases_needs_no_more_text(config_file):
+    settings, _ = load_settings(config_file, {})
+    settings = settings.copy(update={"masker": PMIMasker(min_count=10**6)})
+    assert measure_speed(settings, 1, Console(quiet=True)).tokens_per_second > 0
 
 
 @pytest.mark.parametrize(
