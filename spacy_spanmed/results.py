@@ -32,6 +32,8 @@ SPEEDS = {
     "inference.json": "inference",
     "bench_train.json": "train",
     "bench_pretrain.json": "pretrain",
+    # The losses may take hours: a run of their own
+    "bench_pretrain_losses.json": "losses",
 }
 # Folders of the benchmarks' results, by the encoder
 ENCODERS = {"plain": ".", "continued on medical papers": "domain"}
@@ -98,6 +100,9 @@ def make_tables(metrics: Path) -> str:
         parts.append(_bench_train(speeds["train"]))
     if "pretrain" in speeds:
         parts.append(_bench_pretrain(speeds["pretrain"]))
+    for record in (speeds.get("pretrain", {}), speeds.get("losses", {})):
+        if record.get("losses"):
+            parts.append(_bench_losses(record))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -319,17 +324,18 @@ def _bench_train(record: Dict[str, Any]) -> str:
 
 
 def _bench_pretrain(record: Dict[str, Any]) -> str:
-    origin = (
+    return (
         f"Speed of pretraining beside the stock recipe (`spanmed bench pretrain`, "
         f"{record['batch_size']} blocks of {record['block_length']} a step, ours in "
         f"{record['precision']}): {record['ours']:,.0f} against {record['stock']:,.0f} tokens/s, "
-        f"{record['ratio']:.2f} times as fast by the median of the rounds' ratios. Masking takes {record['masking_share']:.2%} of the "
-        f"time, {record['masking']['ratio']:.0f} times as fast as SpanBERT's loop. Commit "
-        f"`{(record['commit'] or 'none')[:10]}`."
+        f"{record['ratio']:.2f} times as fast by the median of the rounds' ratios. Masking takes "
+        f"{record['masking_share']:.2%} of the time, {record['masking']['ratio']:.0f} times as fast "
+        f"as SpanBERT's loop. Commit `{(record['commit'] or 'none')[:10]}`."
     )
-    seeds = list(record.get("losses", {}).values())
-    if not seeds:
-        return origin
+
+
+def _bench_losses(record: Dict[str, Any]) -> str:
+    seeds = list(record["losses"].values())
     titles = {
         "stock": "stock (token masks)",
         "stock_rates": "stock, our optimizer and rates",
@@ -342,8 +348,12 @@ def _bench_pretrain(record: Dict[str, Any]) -> str:
         for side, title in titles.items()
         if side in seeds[0]
     ]
-    sentence = f"Held-out loss after equal tokens, mean and deviation over {len(seeds)} seeds:"
-    return f"{origin} {sentence}\n\n" + _table(["", *maskers], body)
+    tokens = f" ({record['loss_tokens']:,})" if "loss_tokens" in record else ""
+    sentence = (
+        f"Held-out loss of pretraining after equal tokens{tokens}, ours in {record['precision']}, "
+        f"mean and deviation over {len(seeds)} seeds, commit `{(record['commit'] or 'none')[:10]}`:"
+    )
+    return f"{sentence}\n\n" + _table(["", *maskers], body)
 
 
 def _losses(heldout: Dict[str, Dict[str, float]], maskers: List[str]) -> List[str]:
