@@ -238,7 +238,7 @@ def _encoders(metrics: Path) -> str:
         return ""
     intro = (
         "Encoders, with the same settings. Dev: trained on train alone, thresholds tuned on dev. "
-        "Test: trained on both."
+        "Test: trained on train and dev."
     )
     return "\n\n".join((intro, _table(["F1", "", *ENCODERS], body), " ".join(measured)))
 
