@@ -7,18 +7,22 @@ from typing import Any, Dict, List, Optional
 import typer
 from typing_extensions import Annotated
 
+from ..provenance import git_commit
 from .common import errors_in_one_line, fail
 
 app = typer.Typer(no_args_is_help=True, help="Benchmarks, side by side with the stock recipes.")
 
 
 @app.callback()
-def bench() -> None:
+def bench(context: typer.Context) -> None:
     """Benchmarks, side by side with the stock recipes."""
+    # Of the code that is measured: another may be checked out before a long benchmark ends.
+    context.obj = git_commit()
 
 
 @app.command()
 def pretrain(
+    context: typer.Context,
     config: Annotated[Path, typer.Argument(help="Config: encoder, masker, training.")] = Path(
         "configs/pretrain.cfg"
     ),
@@ -85,11 +89,12 @@ def pretrain(
             f"{masking['ratio']:.0f} x as fast as SpanBERT's loop; a step takes "
             f"{result['to_token_masks']:.3f} times as long as with token masks."
         )
-        _write(json, result)
+        _write(json, result, context.obj)
 
 
 @app.command()
 def inference(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="Our pipeline, by name or directory.")] = "en_spanmed",
     text: Annotated[
         Optional[List[Path]],
@@ -150,11 +155,13 @@ def inference(
                 + ", ".join(f"{pipe} {share:.0%}" for pipe, share in group["shares"].items())
             )
         typer.echo(f"The smaller ratio: {result['ratio']:.2f} x")
-        _write(json, {**result, "model": model, "text": [str(place) for place in places]})
+        read = {"model": model, "text": [str(place) for place in places]}
+        _write(json, {**result, **read}, context.obj)
 
 
 @app.command()
 def train(
+    context: typer.Context,
     train: Annotated[Path, typer.Option(help="Data to train on (.spacy file or directory).")] = (
         Path("corpus/train.spacy")
     ),
@@ -208,7 +215,7 @@ def train(
             )
         except ValueError as error:
             fail(str(error))
-        _write(json, result)
+        _write(json, result, context.obj)
         late = [name for name in ("stock", "ours") if result[name]["step"] is None]
         if late:
             fail(
@@ -225,6 +232,7 @@ def train(
 
 @app.command()
 def ablation(
+    context: typer.Context,
     plan: Annotated[Path, typer.Argument(help="Plan, such as configs/ablation.yml.")],
     variant: Annotated[
         Optional[List[str]], typer.Option(help="Run only this one; may be repeated. Default: all.")
@@ -246,16 +254,14 @@ def ablation(
     """
     from ..benchmarks.ablation import read_plan, read_records, run_plan, summarise
     from ..files import write_json
-    from ..provenance import git_commit
 
     with errors_in_one_line(json):
         try:
             work = read_plan(plan)
             old = read_records(json)
-            commit = git_commit()
 
             def save(records: List[Dict[str, Any]]) -> None:
-                records[-1]["commit"] = commit
+                records[-1]["commit"] = context.obj
                 write_json(json, {"plan": str(plan), "scores": work.scores, "runs": records})
 
             records = run_plan(
@@ -274,19 +280,18 @@ def _parse_target(target: str) -> float:
         raise ValueError(f"--target must be 'stock' or a number, not {target!r}.") from None
 
 
-def _write(path: Optional[Path], result: Dict[str, Any]) -> None:
+def _write(path: Optional[Path], result: Dict[str, Any], commit: Optional[str]) -> None:
     """Write the figures, and what they were measured with."""
     if path is None:
         return
     from .. import __version__
     from ..files import write_json
     from ..pretraining.record import versions
-    from ..provenance import git_commit
 
     stock = {name: version(name) for name in ("spacy-transformers", "thinc")}
     record = {
         "spacy_spanmed": __version__,
-        "commit": git_commit(),
+        "commit": commit,
         "versions": {**versions(), **stock},
     }
     write_json(path, {**result, **record})

@@ -91,6 +91,7 @@ def _pretrain(
 ) -> dict[str, Any]:
     workers = connect_workers()
     main = workers.is_main_process
+    commit = git_commit()  # of the code that runs: hours later another may be checked out
     console = console if main else Console(quiet=True)
     paths, training = settings.paths, settings.training
     masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
@@ -169,7 +170,7 @@ def _pretrain(
         "fingerprint": fingerprint,
         "config": source,
         "seed": settings.system.seed,
-        "git_commit": git_commit(),
+        "git_commit": commit,
         "versions": record.versions(),
         "data": data,
         "train_documents": blocks.documents,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from spacy_spanmed.benchmarks import stock_mlm
+from spacy_spanmed.benchmarks import pretraining, stock_mlm
 from spacy_spanmed.benchmarks.pretraining import Clock
-from spacy_spanmed.cli import app
+from spacy_spanmed.cli import app, bench
 from spacy_spanmed.pretraining.config import Training
 from tests.pretraining.conftest import make_texts, write_jsonl
 
@@ -83,6 +83,28 @@ def test_bench_pretrain(config_file, tmp_path):
     assert losses["ours"].keys() == losses["stock"].keys() == {"token", "whole_word", "span"}
     assert losses["ours"]["token"] == pytest.approx(losses["stock"]["token"], abs=1.5)
     assert f"{figures['ratio']:.2f} x" in result.output
+
+
+def test_stock_is_timed_in_a_process_of_its_own(config_file, monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("stock ran in the process of ours")
+
+    monkeypatch.setattr(pretraining, "_train_stock", fail)
+    result = run(config_file, *SIZES[:-1], "1")
+    assert result.exit_code == 0, result.output
+
+
+def test_the_commit_is_that_of_the_start(config_file, tmp_path, monkeypatch):
+    commits = iter(["first", "checked out meanwhile"])
+    monkeypatch.setattr(bench, "git_commit", lambda: next(commits))
+    figures = {"ours": 2.0, "stock": 1.0, "ratio": 2.0, "masking_share": 0.1, "to_token_masks": 1.0}
+    monkeypatch.setattr(
+        pretraining, "run_benchmark", lambda *args, **kwargs: {**figures, "masking": {"ratio": 1}}
+    )
+    record = tmp_path / "bench.json"
+    result = run(config_file, "--json", record)
+    assert result.exit_code == 0, result.output
+    assert json.loads(record.read_text())["commit"] == "first"
 
 
 def test_errors_in_one_line(config_file, tmp_path):
