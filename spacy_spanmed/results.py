@@ -286,10 +286,12 @@ def _comparison(title: str, comparison: Dict[str, Any]) -> str:
     runs = comparison["runs"]
     commits = sorted({(run["commit"] or "none")[:10] for run in runs})
     origin = (
-        f"{title} (`spanmed bench ablation {comparison['plan']}`; mean and standard deviation over "
-        f"seeds, %, thresholds not tuned), commit {', '.join(f'`{commit}`' for commit in commits)}."
+        f"{title} (`spanmed bench ablation {comparison['plan']}`; F1 in %, mean and "
+        f"standard deviation over seeds, in brackets the mean difference from the first one with "
+        f"the same seeds; thresholds not tuned), commit {', '.join(f'`{commit}`' for commit in commits)}."
     )
-    return f"{origin}\n\n{summarise(runs, comparison['scores'])}"
+    names = {score: name for name, score in SCORES.items()}
+    return f"{origin}\n\n{summarise(runs, comparison['scores'], names)}"
 
 
 def _inference(record: Dict[str, Any]) -> str:

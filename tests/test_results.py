@@ -62,7 +62,8 @@ def test_domain_run_and_comparison(folder):
     }  # fmt: skip
     (folder / "domain.json").write_text(json.dumps(record))
     run = {"corpus": "c", "variant": "v", "seed": 0, "commit": None, "scores": {"ents_f": 0.8}}
-    runs = [run, {**run, "seed": 1, "scores": {"ents_f": 0.82}}]
+    other = {**run, "variant": "w", "scores": {"ents_f": 0.79}}
+    runs = [run, {**run, "seed": 1, "scores": {"ents_f": 0.82}}, other]
     comparison = {"plan": "configs/ablation.yml", "scores": ["ents_f"], "runs": runs}
     (folder / "ablation.json").write_text(json.dumps(comparison))
     update_document(folder / "README.md", folder)
@@ -71,7 +72,9 @@ def test_domain_run_and_comparison(folder):
     assert "| **after the run** | 4.250 | 5.000 | 40,000,000 | `abcdef0123` |" in text
     assert "![" not in text
     assert "bench ablation configs/ablation.yml" in text and "commit `none`" in text
+    assert "| corpus | variant | entities | seeds |" in text
     assert "| c | v | 81.0 ± 1.4 | 2 |" in text
+    assert "| c | w | 79.0 (-1.0) | 1 |" in text
     (folder / "domain.svg").write_text("<svg/>")
     update_document(folder / "README.md", folder)
     assert f"({folder.name}/domain.svg)" in (folder / "README.md").read_text()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -167,21 +167,45 @@ def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
         return {name: score for name, score in scores.items() if isinstance(score, (int, float))}
 
 
-def summarise(records: Iterable[Record], scores: Sequence[str]) -> str:
-    """RETURNS (str): A table in Markdown: of each corpus and variant, mean and standard deviation
-    of each score over the seeds, in per cent."""
+def summarise(
+    records: Iterable[Record], scores: Sequence[str], names: Mapping[str, str] | None = None
+) -> str:
+    """Compare the variants of each corpus.
+
+    records (Iterable[Record]): From `run_plan`.
+    scores (Sequence[str]): Those to show.
+    names (Mapping[str, str]): What scores are called in the head, by their names. Default: these.
+    RETURNS (str): A table in Markdown: of each corpus and variant, mean and standard deviation of
+        each score over the seeds, in per cent; behind them, in brackets, the mean difference from
+        the corpus's first variant over the seeds that both have.
+    """
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(records, key=lambda record: record["corpus"]):
         groups.setdefault((record["corpus"], record["variant"]), []).append(record)
-    lines = [f"| corpus | variant | {' | '.join(scores)} | seeds |"]
+    heads = [(names or {}).get(name, name) for name in scores]
+    lines = [f"| corpus | variant | {' | '.join(heads)} | seeds |"]
     lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    first: dict[str, list[Record]] = {}
     for (corpus, variant), found in groups.items():
-        cells = [
-            mean_and_deviation([_percent(record["scores"].get(name)) for record in found])
-            for name in scores
-        ]
+        base = first.setdefault(corpus, found)
+        cells = []
+        for name in scores:
+            cell = mean_and_deviation([_percent(record["scores"].get(name)) for record in found])
+            if found is not base:
+                cell += _difference(found, base, name)
+            cells.append(cell)
         lines.append(f"| {corpus} | {variant} | {' | '.join(cells)} | {len(found)} |")
     return "\n".join(lines)
+
+
+def _difference(found: Sequence[Record], base: Sequence[Record], name: str) -> str:
+    """How far a score lies from that of `base`, by seed; nothing without a common seed."""
+    of_base = {record["seed"]: _percent(record["scores"].get(name)) for record in base}
+    pairs = [
+        (_percent(record["scores"].get(name)), of_base.get(record["seed"])) for record in found
+    ]
+    known = [score - other for score, other in pairs if None not in (score, other)]
+    return f" ({statistics.mean(known):+.1f})" if known else ""
 
 
 def mean_and_deviation(values: Sequence[float | None], digits: int = 1) -> str:

@@ -79,10 +79,14 @@ def test_table():
         {"corpus": "one", "variant": "plain", "seed": seed, "scores": {"ents_f": f}}
         for seed, f in enumerate((0.8, 0.82, 0.84))
     ]
-    table = summarise([*records, {**records[0], "variant": "wide"}], ["ents_f", "rel_f"])
+    wide = {**records[1], "variant": "wide", "scores": {"ents_f": 0.8}}
+    deep = {**records[1], "variant": "deep", "seed": 7}
+    table = summarise([*records, wide, deep], ["ents_f", "rel_f"], {"ents_f": "entities"})
+    assert table.startswith("| corpus | variant | entities | rel_f | seeds |\n")
     assert table.split("\n")[2:] == [
         "| one | plain | 82.0 ± 2.0 | - | 3 |",
-        "| one | wide | 80.0 | - | 1 |",
+        "| one | wide | 80.0 (-2.0) | - | 1 |",
+        "| one | deep | 82.0 | - | 1 |",
     ]
 
 
@@ -94,7 +98,7 @@ def test_command_goes_on(plan, trained, tmp_path):
     assert len(json.loads(output.read_text())["runs"]) == 4
     result = CliRunner().invoke(app, command)
     assert "there is a result already" in result.output
-    assert "| two | wide | 60.5 ± 0.7 | - | 2 |" in result.output
+    assert "| two | wide | 60.5 ± 0.7 (+10.0) | - | 2 |" in result.output
     assert all("commit" in run for run in json.loads(output.read_text())["runs"])
 
 
