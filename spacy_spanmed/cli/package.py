@@ -29,7 +29,7 @@ def finalize(
 
     Evaluate what this writes: it is what `spanmed package` publishes.
 
-    Example: spanmed finalize training/pipeline/model-best training/model-best
+    Example: spanmed finalize training/pipeline/model-best training/model-best --dev corpus/dev.spacy
     """
     if not (source / "meta.json").is_file():
         fail(f"No pipeline at {source}: train one first (spacy project run train).")

@@ -121,7 +121,7 @@ def write_cache(
         raise ValueError(
             f"The tokenized texts can't be kept in '{folder.parent}', after {written / 1e6:,.0f} "
             f"MB: {why}. Free some space, set paths.cache to a folder on another disk, or set "
-            "data.streaming = true, which keeps nothing."
+            "data.streaming = true, which keeps only the held-out texts."
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

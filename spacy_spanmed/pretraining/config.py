@@ -83,7 +83,8 @@ class DataSettings(_Section):
     join_documents (bool): Fill blocks with one document after the other, instead of starting a
         block with each document and ending it with a sentence.
     min_block (int): Unless joined, tokens of a block at least, special tokens included.
-    streaming (bool): Tokenize while training and keep nothing on the disk; see ``streaming.py``.
+    streaming (bool): Tokenize while training and keep only held-out texts on the disk; see
+        ``streaming.py``.
     shuffle_buffer (int): Blocks that are shuffled at a time while streaming.
     """
 

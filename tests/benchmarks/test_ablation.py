@@ -74,6 +74,17 @@ def test_what_has_a_result_is_not_run_again(plan, trained):
     assert len(saved[-1]) == 16  # no result is lost
 
 
+def test_results_of_other_settings_stay_apart(plan, trained, tmp_path):
+    output = tmp_path / "out.json"
+    command = ["bench", "ablation", str(plan), "--json", str(output)]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    srsly.write_yaml(plan, {**srsly.read_yaml(plan), "settings": {"training.dropout": 0.2}})
+    assert CliRunner().invoke(app, [*command, "--variant", "plain"]).exit_code == 0
+    written = json.loads(output.read_text())
+    assert all(run["settings"]["training.dropout"] == 0.2 for run in written["runs"])
+    assert len(written["runs"]) == 4 and len(written["other_runs"]) == 8
+
+
 def test_table():
     records = [
         {"corpus": "one", "variant": "plain", "seed": seed, "scores": {"ents_f": f}}
