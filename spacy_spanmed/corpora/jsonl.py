@@ -14,7 +14,8 @@ identifiers of concepts. "meta" becomes `info`. Also read are
 
 - "entities": [[start, end, label], ...] beside or instead of "spans", and "kb_id" of a span;
 - what spaCy's `Doc.to_json` writes: "ents", a list of spans, and "spans" as an object, of whose
-  groups "spanmed" is read; another group that holds anything is a problem;
+  groups "spanmed" is read; another group that holds anything is a problem; and with
+  `underscore=JSON_EXTENSIONS` the relations and layers, as lists under "_";
 - an id in "meta", under "id" or "pmid"; where there is none it is the file's name without suffix,
   "-" and the line's number;
 - Prodigy's relations, {"head_span": {"start", "end", "label"}, "child_span": {...}, "label"}: the
@@ -34,7 +35,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..concepts import split_ids
-from ..doc import LAYERS, SPANS_KEY
+from ..doc import LAYERS, SPANS_KEY, ConceptRelationTuple, RelationTuple
 from .jsonl_writer import write
 from .problems import Problems
 from .source import Passage, SourceDocument, SourceMention, SourceRelation
@@ -193,7 +194,8 @@ def _make_document(value: _Object, name: str, place: str) -> SourceDocument:
         if type(meta.get(key)) in (str, int):
             name = str(meta[key])
     name = _get_name(value, "id", name)
-    layers = _get(value, "layers", list, list(LAYERS))
+    stored = _get(_get_extensions(value), "_.annotation_layers", list, list(LAYERS))
+    layers = _get(value, "layers", list, stored)
     if any(layer not in LAYERS for layer in layers):
         raise _Unusable(f"'layers' holds an unknown layer. Known are {list(LAYERS)}.")
     return SourceDocument(id=name, text=text, layers=layers, info=meta, place=place)
@@ -225,6 +227,17 @@ def _add_annotation(value: _Object, document: SourceDocument, problems: Problems
         "relation",
         lambda item, place: document.relations.append(_make_relation(item, place, arguments)),
     )
+    value = {**value, **_get_extensions(value)}
+    add(
+        "_.relation_tuples",
+        "relation",
+        lambda item, place: document.relations.append(_make_stored(item, place, arguments)),
+    )
+    add(
+        "_.concept_relation_tuples",
+        "relation",
+        lambda item, place: document.relations.append(_make_stored(item, place, None)),
+    )
     add("passages", "passage", lambda item, _: document.passages.append(_make_passage(item)))
 
 
@@ -243,6 +256,14 @@ def _ungroup(value: _Object, place: str, problems: Problems) -> Tuple[_Object, b
             f"read {SPANS_KEY!r}, and remove the others.",
         )
     return {**value, "spans": spans.get(SPANS_KEY)}, True
+
+
+def _get_extensions(value: _Object) -> _Object:
+    """RETURNS (_Object): What a Doc's extensions hold, by names with a "_." before them."""
+    extensions = value.get("_")
+    if not isinstance(extensions, dict):
+        return {}
+    return {f"_.{name}": found for name, found in extensions.items()}
 
 
 def _check_object(item: Any) -> _Object:
@@ -342,3 +363,25 @@ def _make_relation(item: Any, place: str, arguments: _Arguments) -> SourceRelati
         return SourceRelation(head, tail, label, **rest)
     concepts = _get(item, "concepts", bool, False)
     return SourceRelation(_get_name(item, "head"), _get_name(item, "tail"), label, concepts, **rest)
+
+
+def _make_stored(item: Any, place: str, arguments: Optional[_Arguments]) -> SourceRelation:
+    """A relation as `Doc.to_json` writes it: the values of a `RelationTuple`, whose arguments
+    are found among the mentions, or without `arguments` of a `ConceptRelationTuple`."""
+    kind = ConceptRelationTuple if arguments is None else RelationTuple
+    least, most = len(kind._fields) - len(kind._field_defaults), len(kind._fields)
+    if not isinstance(item, list) or not least <= len(item) <= most:
+        raise _Unusable(f"no list of {least} to {most} values: {', '.join(kind._fields)}.")
+    values = dict(zip(kind._fields, item))
+    label, negated = _get(values, "label", str), _get(values, "negated", bool, False)
+    if arguments is None:
+        head, tail = _get(values, "head_id", str), _get(values, "tail_id", str)
+        return SourceRelation(head, tail, label, True, negated=negated, place=place)
+    spans = [
+        {key: values[f"{side}_{key}"] for key in ("start", "end", "label")}
+        for side in ("head", "tail")
+    ]
+    for span in spans:
+        _make_mention(span, place)  # both must be usable before a missing one is added
+    head, tail = (arguments.find(span, place) for span in spans)
+    return SourceRelation(head, tail, label, negated=negated, place=place)

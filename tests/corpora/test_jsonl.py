@@ -16,6 +16,12 @@ from spacy_spanmed.corpora.source import (
     SourceMention,
     SourceRelation,
 )
+from spacy_spanmed.doc import (
+    JSON_EXTENSIONS,
+    Relation,
+    set_concept_relation_tuples,
+    set_layers,
+)
 
 run_often = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -106,6 +112,42 @@ def test_form_of_a_doc(tmp_path):
         load_one(tmp_path, doc.to_json())
     documents, problems = load(tmp_path, json.dumps(doc.to_json()), "skip")
     assert documents == [document] and sum(problems.counts.values()) == 1
+
+
+def test_relations_of_a_doc(tmp_path):
+    doc = spacy.blank("en")("Zinc acts on cells.")
+    doc.ents = [Span(doc, 0, 1, "CHEMICAL", kb_id="C1")]
+    doc._.relations = [Relation(doc.ents[0], Span(doc, 3, 4, "CELL"), "ACTS_ON", 0.5, True)]
+    set_concept_relation_tuples(doc, [("C1", "C1", "SELF")])
+    set_layers(doc, ["relations"])
+    document = load_one(tmp_path, doc.to_json(underscore=JSON_EXTENSIONS))
+    assert document.layers == ["relations"]
+    zinc, cells = document.mentions
+    assert (cells.start, cells.end, cells.label) == (13, 18, "CELL")
+    assert document.relations == [
+        SourceRelation(zinc.id, cells.id, "ACTS_ON", negated=True),
+        SourceRelation("C1", "C1", "SELF", concepts=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("relation_tuples", [[0, 4, "A", 5, 9]]),
+        ("relation_tuples", [[0, 4, "A", 5, 9, "B", None]]),
+        ("relation_tuples", [[0, 4, "A", "5", 9, "B", "X"]]),
+        ("relation_tuples", {"a": 1}),
+        ("concept_relation_tuples", [["C1", 2, "X"]]),
+        ("concept_relation_tuples", ["C1"]),
+    ],
+)
+def test_unusable_relations_of_a_doc(tmp_path, name, value):
+    line = {"text": "Zinc acts on cells.", "_": {name: value}}
+    with pytest.raises(CorpusError, match=r"file\.jsonl:1"):
+        load_one(tmp_path, line)
+    (document,), problems = load(tmp_path, json.dumps(line), "skip")
+    assert not document.relations and not document.mentions
+    assert problems.counts["unusable relation"] == 1
 
 
 def test_deep_info(tmp_path):
