@@ -173,6 +173,16 @@ def test_tables_of_predictions_have_scores(model, tmp_path):
     assert (relation["score"], relation["negated"], relation["label"]) == ("0.25", "True", "SAME")
 
 
+@pytest.mark.parametrize("format", ["pubtator", "bioc-json", "brat", "jsonl"])
+def test_files_of_one_name_in_two_folders_stay_apart(model, tmp_path, format):
+    for folder in "xy":
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        (tmp_path / "in" / folder / "1.txt").write_text(f"Aspirin is aspirin, {folder}.")
+    output = export(tmp_path / "in", tmp_path / "out", "--model", model, "--format", format)
+    found = {one.id: one.text.strip() for one in read_documents(output, format)}
+    assert found == {"x/1": "Aspirin is aspirin, x.", "y/1": "Aspirin is aspirin, y."}
+
+
 def test_stored_predictions_keep_their_scores(model, tmp_path):
     doc = spacy.load(model)("Aspirin is aspirin.")
     DocBin(store_user_data=True, docs=[doc]).to_disk(tmp_path / "found.spacy")

@@ -82,7 +82,9 @@ def _iter_sources(path: Path, problems: Problems, format: str) -> Iterator[Sourc
     elif kind == TEXTS:
         for file in sorted(path.rglob("*.txt")):
             lines = [line for _, line in read_lines(file, problems)]
-            yield SourceDocument(file.stem, "\n".join(lines), place=str(file))
+            # with the folders below the given one: two of them may hold files of one name
+            name = file.relative_to(path).with_suffix("").as_posix()
+            yield SourceDocument(name, "\n".join(lines), place=str(file))
     else:
         yield from get_reader(kind)(path, problems)
 

@@ -197,9 +197,12 @@ def write(path, content):
         ("a.txt.gz", gzip.compress(b"ka" * 1000)[:-9], "damaged or ends early"),
         ("a.txt.gz", b"\x1f\x8b\x08\0broken", "damaged or ends early"),
         ("a.tar", b"no archive" * 100, "not a whole tar archive"),
+        ("a.xml", b"<urlset><url/></urlset>", r"a\.xml: XML without <PubmedArticle>"),
+        ("a.parquet", b"PAR1" + bytes(20), "not a whole Parquet file"),
     ],
 )
 def test_unusable_text_is_named_or_skipped_and_counted(tmp_path, name, content, message):
+    pytest.importorskip({".xml": "lxml", ".parquet": "pyarrow"}.get(name[1:], "spacy"))
     good = write(tmp_path / "good.txt", b"lo")
     path = write(tmp_path / "x" / name, content)
     with pytest.raises(ValueError, match=message) as error:
@@ -243,6 +246,12 @@ def test_giant_line_and_giant_document_are_refused_by_name(tmp_path, monkeypatch
         read(path)
     with pytest.raises(ValueError, match=r"a\.txt:2: a line of more than 1,000 bytes"):
         read(path, txt_documents="line")
+    path.write_bytes(b"ka\n" + b"x" * 3000 + b"\nlo\n")
+    problems = TextProblems("skip")
+    options = TextOptions(txt_documents="line")
+    found = Sources([str(path)], options, problems).read(Meter())
+    assert [(d.text, d.place) for d in found] == [("ka", f"{path}:1"), ("lo", f"{path}:3")]
+    assert problems.counts == {"line that is too long": 1}
     path.write_bytes(b"ka ka\n" * 300)
     assert len(read(path, txt_documents="line")) == 300
     with pytest.raises(ValueError, match=r"a\.txt:1: more than 1,000 bytes"):

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from spacy_spanmed.corpora.problems import Problems
 from spacy_spanmed.pretraining.texts.reading import Document, TextOptions
 
-NOT_XML = "damaged XML"
+NOT_XML, NO_PAPER = "damaged XML", "XML without papers"
 
 # What a document is, and the paths of its parts in the order of reading. "{*}": any namespace.
 PARTS = {
@@ -53,9 +53,10 @@ def read(
     file (BinaryIO): The file.
     place (str): Its name.
     options (TextOptions): Not used: the form of these files is fixed.
-    problems (Problems): Told of files that are not well-formed or declare entities.
+    problems (Problems): Told of files that are not well-formed, declare entities, or hold neither
+        citations nor papers.
     YIELDS (Document): Paragraphs are separated by blank lines. The place names the line.
-    RAISES (ValueError): lxml is missing, or the file holds neither citations nor papers.
+    RAISES (ValueError): lxml is missing.
     """
     try:
         from lxml import etree
@@ -95,9 +96,11 @@ def read(
         problems.add(NOT_XML, place, f"not well-formed XML: {error}. Fetch it again.")
         return
     if not found:
-        raise ValueError(
-            f"{place}: XML without <PubmedArticle> or <article>: only PubMed and PubMed Central "
-            "XML can be read. Convert other texts to .txt or .jsonl."
+        problems.add(
+            NO_PAPER,
+            place,
+            "XML without <PubmedArticle> or <article>: only PubMed and PubMed Central XML can be "
+            "read. Convert other texts to .txt or .jsonl.",
         )
 
 

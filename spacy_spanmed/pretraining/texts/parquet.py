@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from spacy_spanmed.corpora.problems import Problems
 from spacy_spanmed.pretraining.texts.reading import Document, Meter, TextOptions
 
 ROWS_AT_ONCE = 256
+DAMAGED = "damaged Parquet"
 
 
-def read(path: Path, options: TextOptions, meter: Meter) -> Iterator[Document]:
+def read(path: Path, options: TextOptions, meter: Meter, problems: Problems) -> Iterator[Document]:
     """Read a Parquet file.
 
     path (Path): The file.
     options (TextOptions): ``text_field`` is the column of the text.
     meter (Meter): Told, after each piece, what part of the file its rows are.
+    problems (Problems): Told of a file that is damaged, after the rows before the damage.
     YIELDS (Document): A row; one without value (null) is a blank text.
-    RAISES (ValueError): pyarrow is missing, this is no Parquet file, or it has no such column.
+    RAISES (ValueError): pyarrow is missing, or the file has no such column.
     """
     try:
         import pyarrow as pa
@@ -47,6 +50,8 @@ def read(path: Path, options: TextOptions, meter: Meter) -> Iterator[Document]:
                     yield Document(text or "", f"{path}:{row}")
                 meter.done += size * batch.num_rows // rows
     except pa.ArrowException as error:
-        raise ValueError(
-            f"{path}: not a whole Parquet file (after {row:,} rows: {error}). Fetch it again."
-        ) from None
+        problems.add(
+            DAMAGED,
+            str(path),
+            f"not a whole Parquet file (after {row:,} rows: {error}). Fetch it again.",
+        )

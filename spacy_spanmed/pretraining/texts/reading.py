@@ -125,18 +125,23 @@ def read_lines(file: BinaryIO, place: str, problems: Problems) -> Iterator[tuple
 
     file (BinaryIO): The file. A byte order mark at its start is removed.
     place (str): Its name.
-    problems (Problems): Told of lines that are not UTF-8, which are left out.
+    problems (Problems): Told of lines that are not UTF-8 or have more than 50 million bytes, which
+        are left out.
     YIELDS (tuple): The line's number, from 1, and its text without line end.
-    RAISES (ValueError): On a line of more than 50 million bytes.
     """
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if len(line) > MAX_LINE:
-            raise ValueError(
-                f"{place}:{number}: a line of more than {MAX_LINE:,} bytes. Is this a text file, "
-                "with line ends? Split it."
+            problems.add(
+                "line that is too long",
+                f"{place}:{number}",
+                f"a line of more than {MAX_LINE:,} bytes. Is this a text file, with line ends? "
+                "Split it.",
             )
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_LINE)
+            continue
         if number == 1:
             line = line.removeprefix(BOM)
         text = decode(line, f"{place}:{number}", problems)

@@ -104,7 +104,7 @@ class Sources:
 
     def _read_file(self, path: Path, meter: Meter) -> Iterator[Document]:
         if path.name.lower().endswith(PARQUET):
-            yield from parquet.read(path, self.options, meter)
+            yield from parquet.read(path, self.options, meter, self.problems)
             return
         try:
             with open_file(path, meter) as file:
