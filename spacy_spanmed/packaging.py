@@ -88,7 +88,7 @@ def finalize(
                     if shim._model is not None:
                         round_to_half(shim._model)
     made_of = [SOURCES.get(source.split(":")[-1], {"name": source}) for source in sources]
-    names = ", ".join(source["name"] for source in made_of)
+    names = ", ".join(source["name"] for source in made_of) or "data that is not named"
     found = " and ".join(what for pipe, what in FOUND.items() if pipe in nlp.pipe_names)
     free = bool(made_of) and {source.get("license") for source in made_of} <= PERMISSIVE
     thresholds = {}
@@ -100,7 +100,7 @@ def finalize(
         {
             "name": name,
             "version": version,
-            "description": f"{found.capitalize()}, trained by spaCy SpanMed from {names or 'data that is not named'}.",
+            "description": f"{found.capitalize()}, trained by spaCy SpanMed from {names}.",
             "author": "The spaCy SpanMed project",
             "license": "MIT" if free else "see the licences of the sources",
             "sources": made_of,

@@ -286,9 +286,10 @@ def _comparison(title: str, comparison: Dict[str, Any]) -> str:
     runs = comparison["runs"]
     commits = sorted({(run["commit"] or "none")[:10] for run in runs})
     origin = (
-        f"{title} (`spanmed bench ablation {comparison['plan']}`; F1 in %, mean and "
+        f"{title} (`spanmed bench ablation {comparison['plan']} --json metrics/ablation.json`; F1 in %, mean and "
         f"standard deviation over seeds, in brackets the mean difference from the first one with "
-        f"the same seeds; thresholds not tuned), commit {', '.join(f'`{commit}`' for commit in commits)}."
+        f"the same seeds; thresholds not tuned), commit "
+        f"{', '.join(f'`{commit}`' for commit in commits)}."
     )
     names = {score: name for name, score in SCORES.items()}
     return f"{origin}\n\n{summarise(runs, comparison['scores'], names)}"

@@ -325,6 +325,13 @@ class _Arguments:
         self._by_offsets: Optional[Dict[tuple, SourceMention]] = None
         self._ids = {mention.id for mention in mentions}
 
+    def find_pair(self, head: _Object, tail: _Object, place: str) -> Tuple[str, str]:
+        """RETURNS (Tuple[str, str]): The ids of the mentions that two spans stand for. Nothing is
+        added unless both are usable."""
+        for span in (head, tail):
+            _make_mention(span, place)
+        return self.find(head, place), self.find(tail, place)
+
     def find(self, span: _Object, place: str) -> str:
         """RETURNS (str): The id of the mention that the span stands for."""
         wanted = _make_mention(span, place)
@@ -357,10 +364,7 @@ def _make_relation(item: Any, place: str, arguments: _Arguments) -> SourceRelati
     }
     if "tail" not in item and ("child" in item or "head_span" in item or "child_span" in item):
         spans = [_get(item, key, dict) for key in ("head_span", "child_span")]
-        for span in spans:
-            _make_mention(span, place)  # both must be usable before a missing one is added
-        head, tail = (arguments.find(span, place) for span in spans)
-        return SourceRelation(head, tail, label, **rest)
+        return SourceRelation(*arguments.find_pair(*spans, place), label, **rest)
     concepts = _get(item, "concepts", bool, False)
     return SourceRelation(_get_name(item, "head"), _get_name(item, "tail"), label, concepts, **rest)
 
@@ -381,7 +385,5 @@ def _make_stored(item: Any, place: str, arguments: Optional[_Arguments]) -> Sour
         {key: values[f"{side}_{key}"] for key in ("start", "end", "label")}
         for side in ("head", "tail")
     ]
-    for span in spans:
-        _make_mention(span, place)  # both must be usable before a missing one is added
-    head, tail = (arguments.find(span, place) for span in spans)
-    return SourceRelation(head, tail, label, negated=negated, place=place)
+    pair = arguments.find_pair(*spans, place)
+    return SourceRelation(*pair, label, negated=negated, place=place)
