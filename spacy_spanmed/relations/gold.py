@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Set, Tuple
 
 from spacy.tokens import Doc
 
 from ..concepts import get_concepts
 from ..doc import (
     RELATIONS,
+    RelationTuple,
     get_concept_relation_tuples,
     get_layers,
     get_relation_tuples,
@@ -17,6 +18,21 @@ from ..doc import (
 from .candidates import get_gold_concepts, get_gold_mentions, order_arguments
 
 Arguments = Tuple[Any, Any]  # offsets of two mentions, or ids of two concepts
+
+
+def get_labelled_tuples(reference: Doc) -> Iterator[RelationTuple]:
+    """The relations between mentions of a gold Doc. Arguments without a label, as slices of a Doc are
+    (`Relation(doc[0:1], doc[3:4], "BINDS")`), get that of the mention with their offsets.
+
+    reference (Doc): The gold Doc.
+    YIELDS (RelationTuple): In the order in which they were set.
+    """
+    labels = {mention[:2]: mention[2] for mention in get_gold_mentions(reference)}
+    for item in get_relation_tuples(reference):
+        yield item._replace(
+            head_label=item.head_label or labels[item[:2]],
+            tail_label=item.tail_label or labels[item[3:5]],
+        )
 
 
 def get_gold_relations(
@@ -49,7 +65,7 @@ def get_gold_relations(
             found.append(((item.head_id, item.tail_id), item.label, item.negated))
     else:
         ids = get_gold_concepts(reference)
-        for item in get_relation_tuples(reference):
+        for item in get_labelled_tuples(reference):
             for head in ids.get(item[:3], ()):
                 for tail in ids.get(item[3:6], ()):
                     found.append(((head, tail), item.label, item.negated))
@@ -61,7 +77,7 @@ def get_gold_relations(
 def get_pair_types(reference: Doc) -> Set[Tuple[str, str]]:
     """RETURNS (Set[Tuple[str, str]]): The entity labels (head, tail) of what is related in a gold
     Doc; of a concept the labels of all its mentions."""
-    pairs = {(item.head_label, item.tail_label) for item in get_relation_tuples(reference)}
+    pairs = {(item.head_label, item.tail_label) for item in get_labelled_tuples(reference)}
     tuples = get_concept_relation_tuples(reference)
     if tuples:
         concepts = get_concepts(reference)
