@@ -1,8 +1,8 @@
 """Concepts: the mentions of a document that mean the same thing.
 
 Document-level corpora relate concepts, not single mentions. Mentions that share an identifier
-(`span.kb_id_`: MeSH, NCBI Gene ...) form one concept. Where a Doc has no identifiers, mentions of
-one label with the same normalised string do, and an abbreviation counts as its long form, if the
+(`span.kb_id_`: MeSH, NCBI Gene ...) form one concept. Without identifiers mentions of one label with
+the same normalised string do, and an abbreviation counts as its long form, if the
 abbreviation detector found it (Schwartz and Hearst 2003, by scispaCy).
 """
 
@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from spacy.tokens import Doc, Span
 
 from .abbreviations import get_abbreviations
-from .doc import SPANS_KEY, get_concept_relation_tuples
+from .doc import LAYERS_KEY, SPANS_KEY, get_concept_relation_tuples
 from .mentions import Mention
 
 ID_SEPARATOR = ","
@@ -98,8 +98,9 @@ def get_long_forms(doc: Doc) -> Dict[str, str]:
 def get_concepts(doc: Doc) -> Dict[str, Concept]:
     """The concepts of a Doc, of its entities and of nested mentions with an identifier.
 
-    doc (Doc): Gold or predicted. If any mention has an identifier, those without belong to no
-        concept; a mention with several belongs to several.
+    doc (Doc): Gold or predicted. A mention with several identifiers belongs to several concepts,
+        one without to that of its string; but to none in an annotated Doc (one with a list of
+        layers) if others have some: its corpus then means that it has none.
     RETURNS (Dict[str, Concept]): By id, in the order of their first mentions.
     """
     ids: Dict[Mention, str] = {}
@@ -119,8 +120,9 @@ def group_mentions(doc: Doc, ids: Dict[Mention, str]) -> Dict[str, Concept]:
     """
     groups: Dict[str, List[Mention]] = {}
     names = {mention: split_ids(kb_id) for mention, kb_id in ids.items()}
-    if not any(names.values()):
-        names = {mention: [name] for mention, name in make_text_ids(doc, ids).items()}
+    if not any(names.values()) or LAYERS_KEY not in doc.user_data:
+        missing = [mention for mention, found in names.items() if not found]
+        names.update((m, [name]) for m, name in make_text_ids(doc, missing).items())
     for mention in sorted(names):
         for name in dict.fromkeys(names[mention]):
             groups.setdefault(name, []).append(mention)

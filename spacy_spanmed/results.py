@@ -36,7 +36,7 @@ SPEEDS = {
     "bench_pretrain_losses.json": "losses",
 }
 # Folders of the benchmarks' results, by the encoder
-ENCODERS = {"plain": ".", "continued on medical papers": "domain"}
+ENCODERS = {"plain": "plain", "continued on medical papers": "domain"}
 COMPARISONS = {"ablation.json": "Settings of the pipes, on dev"}
 SCORES = {
     "entities": "ents_f",

@@ -15,6 +15,7 @@ from spacy_spanmed.doc import (
     has_concept_relations,
     set_concept_relation_tuples,
 )
+from spacy_spanmed.relations.candidates import get_entity_concepts
 
 NLP = spacy.blank("en")
 TEXT = "Iodide transport defect (ITD) and goitres; ITD or a goitre."
@@ -84,10 +85,14 @@ def test_never_empty_and_never_another_word(text):
     assert normalize(text) and normalize(normalize(text)) == normalize(text)
 
 
-def test_what_an_entity_linker_left_open_is_no_concept():
+@pytest.mark.parametrize("linked, first", [("NIL", "text:C:aspirin"), ("C1", "C1")])
+@pytest.mark.parametrize("left_open", ["NIL", ""])
+def test_what_an_entity_linker_left_open_is_a_concept_by_its_string(linked, first, left_open):
     doc = NLP("Aspirin eases pain")
-    doc.set_ents([Span(doc, 0, 1, "C", kb_id="NIL"), Span(doc, 2, 3, "D", kb_id="NIL")])
-    assert list(get_concepts(doc)) == ["text:C:aspirin", "text:D:pain"]
+    doc.set_ents([Span(doc, 0, 1, "C", kb_id=linked), Span(doc, 2, 3, "D", kb_id=left_open)])
+    assert list(get_concepts(doc)) == [first, "text:D:pain"]
+    candidates = get_entity_concepts(doc)
+    assert candidates == {(0, 7, "C"): [first], (14, 18, "D"): ["text:D:pain"]}
 
 
 def test_separators_in_strings_are_encoded():
