@@ -226,21 +226,28 @@ def index_pairs(
     lengths (List[int]): Tokens of each Doc. entity_labels (List[str]): Known labels; others share
         row 0. margin, window (int), evidence (bool): See `build_pair_scorer`.
     """
+
+    def as_ints(values: list, *shape: int) -> numpy.ndarray:
+        return numpy.array(values, dtype="int64").reshape(*shape)
+
+    def join(parts: list, *shape: int) -> numpy.ndarray:
+        return numpy.concatenate([numpy.zeros((0, *shape), dtype="int64"), *parts])
+
     row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
-    spans, labels, pairs, lefts, rights = [], [], [], [], []
+    spans, labels, pairs, left, right = [], [], [], [], []
     offset = n_mentions = 0
     for length, candidate in zip(lengths, candidates):
-        for m in candidate.mentions:
-            spans.append((offset + m.start, offset + m.end - 1))
-            labels.append(row_of.get(m.label, UNKNOWN_LABEL))
-        for head, tail in candidate.pairs:
-            one, other = candidate.mentions[head], candidate.mentions[tail]
-            pairs.append((n_mentions + head, n_mentions + tail))
-            lefts.append(max(min(one.start, other.start) - margin, 0) + offset)
-            rights.append(min(max(one.end, other.end) + margin, length) + offset)
-        n_mentions += len(candidate.mentions)
+        own = as_ints([(m.start, m.end) for m in candidate.mentions], -1, 2)
+        labels.extend(row_of.get(m.label, UNKNOWN_LABEL) for m in candidate.mentions)
+        pair = as_ints(candidate.pairs, -1, 2)
+        starts, ends = own[pair, 0], own[pair, 1]  # of head and tail
+        left.append((starts.min(axis=1) - margin).clip(min=0) + offset)
+        right.append((ends.max(axis=1) + margin).clip(max=length) + offset)
+        spans.append(own + (offset, offset - 1))
+        pairs.append(pair + n_mentions)
+        n_mentions += len(own)
         offset += length
-    left, right = numpy.array(lefts, dtype="int64"), numpy.array(rights, dtype="int64")
+    left, right = join(left), join(right)
     size = int(min(window, (right - left).max())) if len(left) else 0
     steps = numpy.arange(size)
     context = left[:, None] + steps
@@ -249,17 +256,13 @@ def index_pairs(
     context = numpy.where(behind, (right - size)[:, None] + steps, context)
     context = numpy.where(context < right[:, None], context, -1)
 
-    described = [numpy.zeros((len(pairs), 0), dtype="float32")]
+    described = [numpy.zeros((len(left), 0), dtype="float32")]
     if evidence:
         described = [describe_pairs(candidate) for candidate in candidates]
-
-    def as_ints(values: list, *shape: int) -> numpy.ndarray:
-        return numpy.array(values, dtype="int64").reshape(*shape)
-
     return PairBatch(
-        as_ints(spans, -1, 2),
+        join(spans, 2),
         as_ints(labels, -1),
-        as_ints(pairs, -1, 2),
+        join(pairs, 2),
         context,
         make_blocks(lengths),
         numpy.concatenate(described),
