@@ -20,7 +20,7 @@ from spacy.language import Language
 from spacy_transformers import TransformerModel
 from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import Model, Shim, chain
+from thinc.api import Model, Optimizer, Shim, chain
 from thinc.types import ArgsKwargs
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -58,6 +58,7 @@ class EncoderShim(AdamWMixin, HFShim):
     layer_decay: float = 1.0
     _updates: int = 0
     _prepared: Optional[torch.nn.Module] = None
+    _layers: Optional[FastLayers] = None
 
     def run_encoder(self, **inputs: torch.Tensor) -> torch.Tensor:
         """RETURNS (Tensor): The last hidden state, (rows, longest row, width), float32."""
@@ -68,8 +69,8 @@ class EncoderShim(AdamWMixin, HFShim):
             padding = {"input_ids": self._model.config.pad_token_id or 0}
             inputs = {k: F.pad(v, (0, fill), value=padding.get(k, 0)) for k, v in inputs.items()}
         if self._prepared is not self._model:  # loading a pipeline makes a new one
-            if FastLayers.supports(self._model):
-                FastLayers(self._model)
+            supported = FastLayers.supports(self._model)
+            self._layers = FastLayers(self._model) if supported else None
             self._prepared = self._model
         with self.autocast():
             return self._model(**inputs).last_hidden_state[:, :longest].float()
@@ -104,6 +105,11 @@ class EncoderShim(AdamWMixin, HFShim):
                 batch = {k: v[rows, :width] for k, v in inputs.kwargs.items()}
                 output[rows, :width] = self.run_encoder(**batch)
         return BaseModelOutput(last_hidden_state=output)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        super().finish_update(optimizer)
+        if self._layers is not None:  # whatever was predicted since the batch went through
+            self._layers.packed.clear()
 
     def begin_update(self, inputs: ArgsKwargs):
         if self.device.type == "cpu":

@@ -39,8 +39,6 @@ class AdamWMixin:
         for group in torch_optimizer.param_groups:
             group["lr"] = optimizer.learn_rate * self.learn_rate_factor * group["share"]
         torch_optimizer.step()
-        # PyTorch's fused step doesn't tell that it changed them (see `packed_layers`)
-        torch.autograd.graph.increment_version(tuple(params.values()))
         torch_optimizer.zero_grad(set_to_none=True)
         if optimizer.averages is not None:
             self._update_averages(optimizer)

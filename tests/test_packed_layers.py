@@ -107,7 +107,7 @@ def test_only_where_nothing_is_learned(encoder):
 
 
 def test_predictions_between_a_batch_and_its_step(tiny_letters):
-    """The usual order clears what was packed; this one needs the optimizer to say what it did."""
+    """The usual order clears what was packed before a step; here it is packed again before it."""
     nlp = make_nlp(tiny_letters, precision="bfloat16")
     examples = make_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
