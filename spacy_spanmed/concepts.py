@@ -120,9 +120,12 @@ def group_mentions(doc: Doc, ids: Dict[Mention, str]) -> Dict[str, Concept]:
     """
     groups: Dict[str, List[Mention]] = {}
     names = {mention: split_ids(kb_id) for mention, kb_id in ids.items()}
-    if not any(names.values()) or LAYERS_KEY not in doc.user_data:
-        missing = [mention for mention, found in names.items() if not found]
-        names.update((m, [name]) for m, name in make_text_ids(doc, missing).items())
+    missing = [mention for mention, found in names.items() if not found]
+    text_ids = make_text_ids(doc, missing) if missing else {}
+    if any(names.values()) and LAYERS_KEY in doc.user_data:  # only those that were related, if any
+        related = {name for item in get_concept_relation_tuples(doc) for name in item[:2]}
+        text_ids = {m: name for m, name in text_ids.items() if name in related}
+    names.update((m, [name]) for m, name in text_ids.items())
     for mention in sorted(names):
         for name in dict.fromkeys(names[mention]):
             groups.setdefault(name, []).append(mention)

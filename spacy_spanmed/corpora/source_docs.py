@@ -166,10 +166,11 @@ def _collect_mentions(doc: Doc, is_gold: bool) -> Dict[Mention, List[str]]:
         mention = (span.start_char, span.end_char, span.label_)
         found[mention] = found.get(mention) or split_ids(span.kb_id_)
     tuples = get_concept_relation_tuples(doc)
-    if tuples and not any(found.values()):  # concepts by their strings: say which mention is whose
+    if tuples:  # some may be between concepts by their strings: say which mention is whose
         concepts: Dict[str, Concept] = get_concepts(doc)
+        without = {mention for mention, ids in found.items() if not ids}
         for name in sorted({name for item in tuples for name in item[:2]} & concepts.keys()):
-            for mention in concepts[name].mentions:
+            for mention in without.intersection(concepts[name].mentions):
                 found[mention].append(name)
     for item in get_relation_tuples(doc) if is_gold or not tuples else ():
         for mention in (item[:3], item[3:6]):

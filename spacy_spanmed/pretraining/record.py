@@ -23,7 +23,7 @@ COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
 COSMETIC_SECTIONS = {"paths", "logging"}
 COSMETIC_CODE = {"progress.py", "curves.py", "estimate.py"}
 # What pretraining computes with, outside its own folder
-SHARED_CODE = ("fast_layers.py", "cpu_attention.py", "precision.py")
+SHARED_CODE = ("fast_layers.py", "packed_layers.py", "cpu_attention.py", "precision.py")
 
 
 def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:

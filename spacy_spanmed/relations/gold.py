@@ -27,7 +27,8 @@ def get_labelled_tuples(reference: Doc) -> Iterator[RelationTuple]:
     reference (Doc): The gold Doc.
     YIELDS (RelationTuple): In the order in which they were set.
     """
-    labels = {mention[:2]: mention[2] for mention in get_gold_mentions(reference)}
+    # Of several with the same offsets the first, as candidates are
+    labels = {mention[:2]: mention[2] for mention in reversed(get_gold_mentions(reference))}
     for item in get_relation_tuples(reference):
         yield item._replace(
             head_label=item.head_label or labels[item[:2]],

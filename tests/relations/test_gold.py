@@ -32,6 +32,11 @@ def test_nested_mentions_name_arguments_too(reference):
     assert get_pair_types(reference) == {("CHEM", "GENE"), ("GENE", "CELL")}
 
 
+def test_of_mentions_with_the_same_offsets_the_first_names_the_argument(reference):
+    reference.spans[SPANS_KEY] = [*reference.ents, reference.char_span(0, 9, label="DRUG")]
+    assert get_pair_types(reference) == {("CHEM", "GENE"), ("GENE", "")}
+
+
 def test_relations_of_arguments_without_a_label_are_between_their_concepts(reference):
     found = get_gold_relations(reference, concepts=True, directed=True)
     assert (("text:CHEM:cisplatin", "text:GENE:p53"), "INHIBITS", False) in found
