@@ -32,11 +32,11 @@ def attend(
     if torch.is_grad_enabled() and any(part.requires_grad for part in (query, key, value)):
         return _Attention.apply(query, key, value, bias)
     lengths = None if bias is None else _find_lengths(bias)
-    if query.dtype == torch.bfloat16 and (bias is None or lengths) and has_amx():
+    if (bias is None or lengths) and query.dtype == torch.bfloat16 and has_amx():
         return _attend_fused(query, key, value, lengths)
     query = query * (1 / math.sqrt(query.shape[-1]))
     one = query.new_empty((1, *query.shape[1:3], key.shape[2]))  # of all rows, one after the other
-    return _compute(query, key, value, bias, one.expand(len(query), -1, -1, -1))
+    return _compute(query, key, value, bias, lengths, one.expand(len(query), -1, -1, -1))
 
 
 def has_amx() -> bool:
@@ -66,12 +66,12 @@ def _compute(
     key: torch.Tensor,
     value: torch.Tensor,
     bias: Optional[torch.Tensor],
+    lengths: Optional[list[int]],
     scores: torch.Tensor,
 ) -> torch.Tensor:
-    """query (Tensor): Scaled. scores (Tensor): (rows, heads, queries, keys), gets the weights."""
+    """query (Tensor): Scaled. lengths (Optional[list[int]]): What `_find_lengths` says of bias. scores (Tensor): (rows, heads, queries, keys), gets the weights."""
     rows, heads, queries, width = query.shape
     output = query.new_empty((rows, queries, heads, width))
-    lengths = None if bias is None else _find_lengths(bias)
     for row in range(rows):
         weights = scores[row]
         torch.bmm(query[row], key[row].transpose(1, 2), out=weights)
@@ -109,7 +109,8 @@ class _Attention(torch.autograd.Function):
         query = (query * ctx.scale).contiguous()
         key, value = key.contiguous(), value.contiguous()
         scores = query.new_empty((*query.shape[:3], key.shape[2]))
-        output = _compute(query, key, value, bias, scores)
+        lengths = None if bias is None else _find_lengths(bias)
+        output = _compute(query, key, value, bias, lengths, scores)
         ctx.save_for_backward(query, key, value, scores)
         return output
 

@@ -19,8 +19,8 @@ ROWS = 2048  # of the products that the layout is for; others are right too
 
 
 class PackedLayers:
-    """Layers by their modules, for as long as their weights stay the same. PyTorch's fused optimizers
-    change weights without a sign of it: clear this when something is learned."""
+    """Layers by their modules, for as long as their weights stay the same. PyTorch's fused optimizers,
+    and changes through `.data`, give no sign of it: clear this then."""
 
     def __init__(self) -> None:
         self._layers: dict[nn.Module, tuple[Any, PackedLayer]] = {}
@@ -44,7 +44,8 @@ class PackedLayers:
 
 def can_pack(layer: nn.Module, hidden: torch.Tensor) -> bool:
     """RETURNS (bool): Whether a layer is used as packed ones are: on a CPU, in bfloat16 by autocast,
-    without gradients and dropout, and with BERT's own activation."""
+    without gradients and dropout, with BERT's own activation, and nothing (such as LoRA) wrapped
+    around its linear layers."""
     return (
         not layer.training
         and not torch.is_grad_enabled()
@@ -52,7 +53,15 @@ def can_pack(layer: nn.Module, hidden: torch.Tensor) -> bool:
         and torch.is_autocast_enabled("cpu")
         and torch.get_autocast_dtype("cpu") == torch.bfloat16
         and type(layer.intermediate.intermediate_act_fn).__name__ == "GELUActivation"
+        and all(type(linear) is nn.Linear for linear in _get_linears(layer))
     )
+
+
+def _get_linears(layer: nn.Module) -> tuple[nn.Module, ...]:
+    """RETURNS (tuple[Module, ...]): Query, key, value, output of attention, wide, narrow."""
+    attention, own = layer.attention, layer.attention.self
+    read = (own.query, own.key, own.value)
+    return (*read, attention.output.dense, layer.intermediate.dense, layer.output.dense)
 
 
 class PackedLayer:
@@ -62,15 +71,15 @@ class PackedLayer:
     """
 
     def __init__(self, layer: nn.Module):
-        attention, own = layer.attention, layer.attention.self
-        self.heads = own.num_attention_heads
-        self.read = _Linear(own.query, own.key, own.value)
-        self.attended = _Linear(attention.output.dense)
-        self.wide = _Linear(layer.intermediate.dense, gelu=True)
-        self.narrow = _Linear(layer.output.dense)
+        query, key, value, attended, wide, narrow = _get_linears(layer)
+        self.heads = layer.attention.self.num_attention_heads
+        self.read = _Linear(query, key, value)
+        self.attended = _Linear(attended)
+        self.wide = _Linear(wide, gelu=True)
+        self.narrow = _Linear(narrow)
         self.norms = [
             (norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps)
-            for norm in (attention.output.LayerNorm, layer.output.LayerNorm)
+            for norm in (layer.attention.output.LayerNorm, layer.output.LayerNorm)
         ]
 
     def __call__(self, hidden: torch.Tensor, mask: Optional[torch.Tensor]) -> torch.Tensor:

@@ -19,16 +19,21 @@ def encoder():
     return AutoModel.from_config(BertConfig(**SIZES)).eval()
 
 
-def run(encoder, ids=None, padded=False):
-    """RETURNS (Tensor): What it says in bfloat16, without gradients."""
-    ids = torch.arange(1, 61).view(3, 20) if ids is None else ids
+def make_inputs(padded=False):
+    ids = torch.arange(1, 61).view(3, 20)
     mask = torch.ones_like(ids)
     if padded:
         mask[1, 9:] = 0
         mask[2, 15:] = 0
+    return {"input_ids": ids, "attention_mask": mask}
+
+
+def run(encoder, padded=False):
+    """RETURNS (Tensor): What it says in bfloat16, without gradients."""
+    inputs = make_inputs(padded)
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        hidden = encoder(input_ids=ids, attention_mask=mask).last_hidden_state.float()
-    return hidden[mask.bool()]
+        hidden = encoder(**inputs).last_hidden_state.float()
+    return hidden[inputs["attention_mask"].bool()]
 
 
 @pytest.mark.parametrize("config", [BertConfig, RobertaConfig])
@@ -42,13 +47,9 @@ def test_is_as_close_to_float32_as_autocast(config, padded, operators, amx, monk
     monkeypatch.setattr("spacy_spanmed.cpu_attention.has_amx", lambda: amx)
     torch.manual_seed(0)
     encoder = AutoModel.from_config(config(**SIZES)).eval()
-    ids = torch.arange(1, 61).view(3, 20)
-    mask = torch.ones_like(ids)
-    if padded:
-        mask[1, 9:] = 0
-        mask[2, 15:] = 0
+    inputs = make_inputs(padded)
     with torch.no_grad():
-        exact = encoder(input_ids=ids, attention_mask=mask).last_hidden_state[mask.bool()]
+        exact = encoder(**inputs).last_hidden_state[inputs["attention_mask"].bool()]
     layers = FastLayers(encoder)
     monkeypatch.setattr("spacy_spanmed.fast_layers.can_pack", lambda *args: False)
     plain = run(encoder, padded=padded)
@@ -104,6 +105,9 @@ def test_only_where_nothing_is_learned(encoder):
     layer = encoder.encoder.layer[1]
     with torch.no_grad():
         assert not can_pack(layer, hidden)  # float32
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            layer.output.dense = torch.nn.Sequential(layer.output.dense)
+            assert not can_pack(layer, hidden)  # an adapter, say
 
 
 def test_predictions_between_a_batch_and_its_step(tiny_letters):
