@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model
+from thinc.api import Config, Model, Optimizer
 
 from .calibration import Calibration
 
@@ -79,6 +80,41 @@ class LabelledPipe(TrainablePipe):
     def _resize(self, n_labels: int) -> None:
         """Give the model room for so many labels; what it knows stays."""
         raise TypeError(f"{type(self).__name__} can't add labels.")
+
+    def _learn(self, examples: List[Example]) -> float:
+        """Backpropagate the loss of a batch, not all of whose Docs are empty.
+
+        RETURNS (float): The loss.
+        """
+        raise TypeError(f"{type(self).__name__} can't learn.")
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Learn from a batch, as with any spaCy pipe. Docs without the pipe's layer (see
+        `spacy_spanmed.doc`) get a gradient of zero.
+
+        RETURNS (Dict[str, float]): losses, with this pipe's added.
+        RAISES (ValueError): If a label of the training data is unknown.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not any(len(eg.predicted) for eg in examples):
+            return losses
+        from .torch_layer import set_dropout  # torch is imported with the model, not the factory
+
+        set_dropout(self.model, drop)
+        losses[self.name] += self._learn(examples)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
 
     @property
     def labels(self) -> Tuple[str, ...]:

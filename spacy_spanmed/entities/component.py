@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, List, Optional, Sequence, Tuple
 
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model
 
 from ..doc import ENTITIES, SPANS_KEY, get_layers
 from ..mentions import SCORES_ATTR, get_mentions, get_unknown_tokens, select_flat
@@ -205,35 +205,15 @@ class SpanNER(LabelledPipe):
             own = {(span.start, span.end, span.label) for span in written}
         return [ent for ent in doc.ents if (ent.start, ent.end, ent.label) not in own]
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
-        """Learn from a batch. Docs without the entity layer get a gradient of zero."""
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "SpanNER.update")
+    def _learn(self, examples: List[Example]) -> float:
         docs = [eg.predicted for eg in examples]
-        if not any(len(doc) for doc in docs):
-            return losses
-        from ..torch_layer import set_dropout
-
-        set_dropout(self.model, drop)
         scores, backprop = self.model.begin_update(docs)
         loss, d_logits = self.get_loss(examples, scores)
         # Always, even if all is zero: a listener that does not backpropagate cuts off the others.
         backprop(d_logits)
-        if sgd is not None:
-            self.finish_update(sgd)
-        losses[self.name] += loss
         if self.annotate_update:
             self.set_annotations(docs, self._decode(scores, docs))
-        return losses
+        return loss
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
         """Cross-entropy over the classes of every span, summed, per token of the labelled Docs.

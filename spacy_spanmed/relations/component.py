@@ -10,9 +10,9 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model
 
 from ..doc import (
     CONCEPT_RELATIONS_KEY,
@@ -325,33 +325,14 @@ class RelationExtractor(LabelledPipe):
 
     # -------------------------------------------------------------------- learning
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
-        """Learn from a batch: gold mentions, and the entities that `example.predicted` carries."""
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "RelationExtractor.update")
-        docs = [eg.predicted for eg in examples]
-        if not any(len(doc) for doc in docs):
-            return losses
-        from ..torch_layer import set_dropout
-
-        set_dropout(self.model, drop)
+    def _learn(self, examples: List[Example]) -> float:
+        """Of gold mentions, and of the entities that `example.predicted` carries."""
         candidates = [self._training_pairs(eg) for eg in examples]
+        docs = [eg.predicted for eg in examples]
         logits, backprop = self.model.begin_update((docs, candidates))
         loss, d_logits = self._get_loss(examples, candidates, logits)
         backprop(d_logits)
-        if sgd is not None:
-            self.finish_update(sgd)
-        losses[self.name] += loss
-        return losses
+        return loss
 
     def _training_pairs(self, eg: Example) -> CandidatePairs:
         if RELATIONS not in get_layers(eg.reference):
@@ -369,7 +350,7 @@ class RelationExtractor(LabelledPipe):
             self.cfg["pair_types"].extend(list(pair) for pair in sorted(new))
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> Tuple[float, Any]:
-        """Loss and gradient of the scores of the examples' training pairs (see `update`)."""
+        """Loss and gradient of the scores of the examples' training pairs (see `_learn`)."""
         examples = list(examples)
         return self._get_loss(examples, [self._training_pairs(e) for e in examples], scores)
 
