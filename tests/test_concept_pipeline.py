@@ -31,7 +31,7 @@ def make_reference(nlp, relations=(("C1", "D1", "CAUSES"),)):
 @pytest.fixture(scope="module")
 def nlp(tiny_letters):
     spacy.util.fix_random_seed(0)
-    nlp = make_nlp(tiny_letters, relation_model={"context_layers": 1, "evidence": True})
+    nlp = make_nlp(tiny_letters, relation_model={"evidence": True})
     pipe = nlp.get_pipe("relation_extractor")
     pipe.concepts, pipe.typed_pairs = True, True
 

@@ -20,7 +20,6 @@ from thinc.types import Floats2d, Ints1d, Ints2d
 from ..entities.model import get_width
 from ..torch_layer import ModuleShim, make_torch_layer, run_module
 from .candidates import CandidatePairs
-from .context import HEAD_WIDTH, DocumentContext, make_blocks
 from .evidence import SIZE, describe_pairs
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
@@ -36,15 +35,13 @@ class PairBatch(NamedTuple):
     spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
     labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
     tail, in mentions. context (Ints2d): (pairs, window), rows of tokens to attend to, -1 for none.
-    blocks (Ints2d): See `make_blocks`. evidence (Floats2d): (pairs, SIZE), see `describe_pairs`;
-    (pairs, 0) if it isn't wanted.
+    evidence (Floats2d): (pairs, SIZE), see `describe_pairs`; (pairs, 0) if it isn't wanted.
     """
 
     spans: Ints2d
     labels: Ints1d
     pairs: Ints2d
     context: Ints2d
-    blocks: Ints2d
     evidence: Floats2d
 
 
@@ -52,8 +49,8 @@ class PairClassifier(torch.nn.Module):
     """Token vectors and pairs in, logits out: one column a relation label, then "negated".
 
     nI (int): Width of token vectors. nO (int): Relation labels. nL (int): Rows of the embedding
-    of entity labels. hidden (int): Width of mentions, context and the hidden layer. layers (int):
-    Layers of attention over the document; 0 for none. evidence (bool): Look at `describe_pairs`.
+    of entity labels. hidden (int): Width of mentions, context and the hidden layer. evidence (bool):
+    Look at `describe_pairs`.
     """
 
     def __init__(
@@ -62,17 +59,11 @@ class PairClassifier(torch.nn.Module):
         nO: int,
         nL: int,
         hidden: int,
-        layers: int = 0,
         evidence: bool = False,
         dropout: float = 0.0,
     ):
         super().__init__()
         self.hidden = hidden
-        self.document = None
-        if layers:
-            self.document = DocumentContext(nI, hidden, layers)
-            self.mark = torch.nn.Embedding(nL, hidden)
-            nI += hidden
         self.dropout = torch.nn.Dropout(dropout)
         self.mention = torch.nn.Linear(2 * nI, hidden)
         self.label = torch.nn.Embedding(nL, hidden)
@@ -85,8 +76,7 @@ class PairClassifier(torch.nn.Module):
         self.combine = torch.nn.Linear((6 if evidence else 5) * hidden, hidden)
         self.output = torch.nn.Linear(hidden, nO + 1)
         with torch.no_grad():  # never trained: says nothing, instead of something at random
-            for table in [self.label] + ([self.mark] if layers else []):
-                table.weight[UNKNOWN_LABEL] = 0.0
+            self.label.weight[UNKNOWN_LABEL] = 0.0
         # Most pairs are unrelated: start there instead of unlearning a probability of one half.
         torch.nn.init.constant_(self.output.bias, -2.0)
 
@@ -97,13 +87,9 @@ class PairClassifier(torch.nn.Module):
         labels: torch.Tensor,
         pairs: torch.Tensor,
         context: torch.Tensor,
-        blocks: torch.Tensor,
         evidence: torch.Tensor,
     ) -> torch.Tensor:
         X = self.dropout(X)
-        if self.document is not None:
-            marks = self.mark_tokens(len(X), spans, labels)
-            X = torch.cat([X, self.document(X, marks, blocks)], dim=1)
         ends = torch.cat([X[spans[:, 0]], X[spans[:, 1]]], dim=1)
         mentions = torch.nn.functional.gelu(self.mention(ends)) + self.label(labels)
         keys, values = self.key_value(X).chunk(2, dim=1)
@@ -123,15 +109,6 @@ class PairClassifier(torch.nn.Module):
             pair = self.dropout(torch.nn.functional.gelu(pair))
             scores.append(self.output(pair))
         return torch.cat(scores)
-
-    def mark_tokens(self, count: int, spans: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """RETURNS (count, hidden): For each token the sum of its mentions' label embeddings."""
-        # What starts at a token less what ended before it, summed up from the beginning
-        steps = torch.zeros((count + 1, self.mark.num_embeddings), device=spans.device)
-        ones = torch.ones(len(spans), device=spans.device)
-        steps.index_put_((spans[:, 0], labels), ones, accumulate=True)
-        steps.index_put_((spans[:, 1] + 1, labels), -ones, accumulate=True)
-        return steps.cumsum(dim=0)[:count] @ self.mark.weight
 
     def attend(
         self,
@@ -159,7 +136,6 @@ def build_pair_scorer(
     hidden_size: int = 192,
     context_margin: int = 8,
     context_window: int = 64,
-    context_layers: int = 0,
     evidence: bool = False,
     learn_rate_factor: float = 1.0,
     nO: Optional[int] = None,
@@ -170,29 +146,21 @@ def build_pair_scorer(
     hidden_size (int): Width of the hidden layers.
     context_margin (int): Tokens to look at on either side of a pair.
     context_window (int): Tokens to look at in all; of a wider pair, half from either end.
-    context_layers (int): Layers of attention over the document, or parts of at most 512 tokens,
-        with its entities marked (see `DocumentContext`). Defaults to 0.
     evidence (bool): Also look at how often, where and how near to each other the document has the
         two concepts (see `evidence.py`). Defaults to False.
     learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
     nO (Optional[int]): Number of relation labels; set by the pipe.
-    RAISES (ValueError): On a negative context_layers or context_margin, a context_window without
-        a token, or a hidden_size that context_layers can't divide among their heads.
+    RAISES (ValueError): On a negative context_margin, or a context_window without a token.
     """
     if context_margin < 0 or context_window < 1:
         raise ValueError(
             "context_margin must be at least 0 and context_window at least 1, not "
             f"{context_margin} and {context_window}."
         )
-    if context_layers < 0 or (context_layers and hidden_size % HEAD_WIDTH):
-        raise ValueError(
-            f"context_layers must be at least 0, and hidden_size with them a multiple of "
-            f"{HEAD_WIDTH}; not {context_layers} and {hidden_size}."
-        )
     model = make_torch_layer(
         "pair_scorer",
         PairClassifier,
-        {"hidden": hidden_size, "layers": context_layers, "evidence": evidence},
+        {"hidden": hidden_size, "evidence": evidence},
         forward,
         init,
         layers=[tok2vec],
@@ -264,7 +232,6 @@ def index_pairs(
         as_ints(labels, -1),
         join(pairs, 2),
         context,
-        make_blocks(lengths),
         numpy.concatenate(described),
     )
 
@@ -317,11 +284,10 @@ def resize_entity_labels(model: Model) -> None:
     old, known = shim._model, shim.settings["nL"]
     count = len(model.attrs["entity_labels"]) + 1
     new = PairClassifier(**{**shim.settings, "nL": count})
-    tables = ["label.weight"] + (["mark.weight"] if shim.settings.get("layers") else [])
     state = old.state_dict()
-    for name in tables:
-        unknown = state[name][UNKNOWN_LABEL].expand(count - known, -1)
-        state[name] = torch.cat([state[name], unknown])
+    table = state["label.weight"]
+    unknown = table[UNKNOWN_LABEL].expand(count - known, -1)
+    state["label.weight"] = torch.cat([table, unknown])
     new.load_state_dict(state)
     shim.replace(new, nL=count)
 
