@@ -28,7 +28,7 @@ def pretrain(
     ),
     text: Annotated[
         Optional[Path],
-        typer.Option(help="File or folder of texts. Default: the config's [paths.train]."),
+        typer.Option(help="File or folder of texts. Default: the config's paths.train."),
     ] = None,
     block_length: Annotated[int, typer.Option(min=8, help="Tokens of a block.")] = 256,
     batch_size: Annotated[int, typer.Option(min=1, help="Blocks a step.")] = 32,

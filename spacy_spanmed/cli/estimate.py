@@ -12,7 +12,7 @@ def estimate(
     ctx: typer.Context,
     config_path: Path = typer.Argument(..., help="Config file, such as configs/pretrain.cfg"),
     tokens: Optional[float] = typer.Option(
-        None, "--tokens", help="Tokens to train on, such as 1e9 [training.total_tokens]"
+        None, "--tokens", help="Tokens to train on, such as 1e9 (training.total_tokens)"
     ),
     workers: int = typer.Option(1, "--workers", "-n", min=1, help="Workers that share the run"),
     efficiency: float = typer.Option(

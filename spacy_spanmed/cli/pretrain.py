@@ -13,7 +13,7 @@ def pretrain(
     ctx: typer.Context,
     config_path: Path = typer.Argument(..., help="Config file, such as configs/pretrain.cfg"),
     output: Optional[Path] = typer.Option(
-        None, "--output", "-o", help="Directory of the pretrained encoder [paths.output]"
+        None, "--output", "-o", help="Directory of the pretrained encoder (paths.output)"
     ),
     restart: bool = typer.Option(
         False, "--restart", help="Discard checkpoints and a finished result, and start anew"

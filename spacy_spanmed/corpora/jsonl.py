@@ -15,7 +15,8 @@ identifiers of concepts. "meta" becomes `info`. Also read are
 - "entities": [[start, end, label], ...] beside or instead of "spans", and "kb_id" of a span;
 - what spaCy's `Doc.to_json` writes: "ents", a list of spans, and "spans" as an object, of whose
   groups "spanmed" is read; another group that holds anything is a problem; and with
-  `underscore=JSON_EXTENSIONS` the relations and layers, as lists under "_";
+  `underscore=JSON_EXTENSIONS` the relations and layers, as lists under "_" (those between concepts
+  only if the mentions have identifiers: `spanmed export` keeps the others);
 - an id in "meta", under "id" or "pmid"; where there is none it is the file's name without suffix,
   "-" and the line's number;
 - Prodigy's relations, {"head_span": {"start", "end", "label"}, "child_span": {...}, "label"}: the

@@ -3,8 +3,9 @@
 A mention is its first and last token vector and the embedding of its label. A pair is its two
 mentions, their product, a bucket of their distance, and what the text around says: attention over
 the tokens near the pair with a query made from both mentions (the idea of the localized context
-pooling of Zhou et al. 2021, ATLOP, with learned instead of borrowed attention). Of documents also
-what `evidence.py` counts. Labels are scored independently (sigmoid), so a pair may have several.
+pooling of Zhou et al. 2021, ATLOP, with learned instead of borrowed attention); with `evidence` also
+what `evidence.py` counts of the document. Labels are scored independently (sigmoid), so a pair may
+have several.
 """
 
 from __future__ import annotations
