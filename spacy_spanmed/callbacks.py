@@ -31,5 +31,21 @@ def make_label_adder(
     return add_labels
 
 
+def resolve_training(nlp: Language) -> Language:
+    """What the callback `spanmed.ResolveTraining.v1` does: values in place of the references of
+    `[training]` to other settings.
+
+    spaCy resolves parts of that section alone when the training of a pipeline goes on
+    (`nlp.resume_training`) and in `spacy debug data`, and finds only the references then.
+    """
+    nlp.config["training"] = nlp.config.interpolate()["training"]
+    return nlp
+
+
+def make_training_resolver() -> Callable[[Language], Language]:
+    """Callback `spanmed.ResolveTraining.v1`, for `[nlp.after_pipeline_creation]`."""
+    return resolve_training
+
+
 def _frozen(nlp: Language) -> Iterable[str]:
     return nlp.config.get("training", {}).get("frozen_components", [])

@@ -222,28 +222,7 @@ def create_transformer_model(
     layer.attrs["convert_outputs"] = _convert_outputs
     model.attrs["replace_listener"] = _replace_listener
     model.attrs["replace_listener_cfg"] = _replace_listener_cfg
-    init = model.init
-
-    def init_resolved(model: Model, X: Any = None, Y: Any = None) -> None:
-        if model.attrs["has_transformer"]:  # trained: the encoder it was made of may not be here
-            return
-        given = model.attrs["name"]  # is saved, so that it must not become a path of this machine
-        model.attrs["name"] = name = resolve_encoder(given)
-        try:
-            init(model)  # without texts: how long they may be is known only below
-        except (OSError, ValueError, ImportError) as error:
-            raise ValueError(
-                f"Can't load the encoder {name!r}: {error}\nGive a Hugging Face name, a local "
-                "directory with config.json, weights and tokenizer files, or package:NAME."
-            ) from error
-        finally:
-            model.attrs["name"] = given
-        limit = getattr(model.transformer.config, "max_position_embeddings", None)
-        if limit is not None:  # a tokenizer may not know it
-            limit -= 2 if model.transformer.config.model_type in ROBERTAS else 0
-            model.tokenizer.model_max_length = min(model.tokenizer.model_max_length, limit)
-
-    model.init = init_resolved
+    model.init = partial(_init_resolved, model.init)
     return model
 
 
@@ -279,6 +258,30 @@ def create_tok2vec_transformer(
         layer_decay,
     )
     return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+def _init_resolved(init: Callable, model: Model, X: Any = None, Y: Any = None) -> None:
+    """Not inside the function that uses it: started processes get the pipeline pickled.
+
+    init (Callable): Of spacy-transformers' model.
+    """
+    if model.attrs["has_transformer"]:  # trained: the encoder it was made of may not be here
+        return
+    given = model.attrs["name"]  # is saved, so that it must not become a path of this machine
+    model.attrs["name"] = name = resolve_encoder(given)
+    try:
+        init(model)  # without texts: how long they may be is known only below
+    except (OSError, ValueError, ImportError) as error:
+        raise ValueError(
+            f"Can't load the encoder {name!r}: {error}\nGive a Hugging Face name, a local "
+            "directory with config.json, weights and tokenizer files, or package:NAME."
+        ) from error
+    finally:
+        model.attrs["name"] = given
+    limit = getattr(model.transformer.config, "max_position_embeddings", None)
+    if limit is not None:  # a tokenizer may not know it
+        limit -= 2 if model.transformer.config.model_type in ROBERTAS else 0
+        model.tokenizer.model_max_length = min(model.tokenizer.model_max_length, limit)
 
 
 def _count_pieces(model: TransformerModel) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Optional
 import spacy
 from spacy.language import Language
 
+from .callbacks import resolve_training
 from .torch_layer import round_to_half
 from .tuning import copy_tuning, tune_pipes
 
@@ -107,8 +108,7 @@ def finalize(
             "notes": NOTES,
         }
     )
-    # spaCy resolves this section alone when training goes on: no references to others in it
-    nlp.config["training"] = nlp.config.interpolate()["training"]
+    resolve_training(nlp)  # of configs that don't do it themselves
     nlp.meta["thresholds"] = thresholds
     nlp.meta["performance"] = {}  # of the dev set, before rounding: evaluate again
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as folder:

@@ -46,11 +46,13 @@ class LabelledPipe(TrainablePipe):
     """A trainable pipe with labels that may be added later, a threshold, and calibrated scores.
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
-    threshold (float): Lowest score of what is predicted, in [0, 1).
+    threshold (float): Lowest score of what is predicted, in [0, 1]; at 1 nothing is.
     calibration (Sequence[float]): Slope, above 0, and offset (see `Calibration`).
     scorer (Optional[Callable]): Scores examples.
     RAISES (ValueError): If the threshold or the calibration is out of range.
     """
+
+    other_outputs = 0  # of the model, beside one for each label
 
     def __init__(
         self,
@@ -65,8 +67,8 @@ class LabelledPipe(TrainablePipe):
             raise ValueError(
                 f"{name}: calibration must be a slope above 0 and an offset, not {calibration}."
             )
-        if not 0.0 <= threshold < 1.0:
-            raise ValueError(f"{name}: the threshold must be in [0, 1), not {threshold}.")
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"{name}: the threshold must be in [0, 1], not {threshold}.")
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -120,6 +122,29 @@ class LabelledPipe(TrainablePipe):
     def labels(self) -> Tuple[str, ...]:
         """RETURNS (Tuple[str, ...]): The labels, in the order of the model's outputs."""
         return tuple(self.cfg["labels"])
+
+    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> LabelledPipe:
+        """RAISES (ValueError): If labels and weights don't belong together."""
+        super().from_disk(path, exclude=exclude)
+        self._check_outputs(exclude)
+        return self
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> LabelledPipe:
+        """RAISES (ValueError): If labels and weights don't belong together."""
+        super().from_bytes(bytes_data, exclude=exclude)
+        self._check_outputs(exclude)
+        return self
+
+    def _check_outputs(self, exclude: Iterable[str]) -> None:
+        if {"cfg", "model"} & set(exclude) or not self.model.has_dim("nO"):
+            return
+        count = self.model.get_dim("nO") - self.other_outputs
+        if count != len(self.labels):
+            raise ValueError(
+                f"{self.name}: the weights are of {count} labels, but {len(self.labels)} are named "
+                f"({', '.join(self.labels) or 'the file cfg is missing or empty'}). Files of different "
+                "pipelines were mixed, or some are missing: copy or install the pipeline again."
+            )
 
     def add_label(self, label: str) -> int:
         """Add a label, before or after training.

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import srsly
 import torch
+from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
 
 
@@ -132,6 +133,7 @@ class ModuleShim(AdamWMixin, PyTorchShim):
         super().__init__(None)
         self._build = build
         self.settings = dict(settings)
+        self._given = dict(settings)
         self.learn_rate_factor = factor
 
     def create(self, **dims: int) -> None:
@@ -150,7 +152,14 @@ class ModuleShim(AdamWMixin, PyTorchShim):
 
     def from_bytes(self, bytes_data: bytes) -> "ModuleShim":
         msg = srsly.msgpack_loads(bytes_data)
-        self.settings = msg["settings"]
+        stored = msg["settings"]
+        for key, value in self._given.items():
+            if stored.get(key) != value:
+                raise ValueError(
+                    f"The weights of {self._build.__name__} were trained with {key} = "
+                    f"{stored.get(key)}, the config says {value}: leave it as it was, or train again."
+                )
+        self.settings = stored
         if msg["state"]:
             self.create()
             load_state(self._model, msg["state"])
@@ -174,6 +183,17 @@ def make_torch_layer(
     """
     shim = ModuleShim(build, settings, learn_rate_factor)
     return Model(name, forward, init=init, layers=list(layers), dims=dict(dims), shims=[shim])
+
+
+def check_lengths(docs: Sequence[Doc], X: Sequence[Any]) -> None:
+    """RAISES (ValueError): If a Doc has another number of tokens than of token vectors."""
+    for doc, vectors in zip(docs, X):
+        if len(vectors) != len(doc):
+            raise ValueError(
+                f"A Doc has {len(doc)} tokens, but the transformer read {len(vectors)}: a component "
+                "between them, such as merge_entities, merged or split some. Put it before the "
+                "transformer."
+            )
 
 
 def run_module(

@@ -93,6 +93,8 @@ class SpanNER(LabelledPipe):
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.entity_scorer.v1`.
     """
 
+    other_outputs = 1  # no entity
+
     def __init__(
         self,
         vocab: Vocab,
@@ -124,7 +126,7 @@ class SpanNER(LabelledPipe):
     def _resize(self, n_labels: int) -> None:
         from .model import resize_output  # torch is imported with the model, not the factory
 
-        resize_output(self.model, n_labels + 1)
+        resize_output(self.model, n_labels + self.other_outputs)
 
     def initialize(
         self,

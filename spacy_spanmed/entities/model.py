@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..torch_layer import ModuleShim, make_torch_layer, run_module
+from ..torch_layer import ModuleShim, check_lengths, make_torch_layer, run_module
 
 # Tokens whose spans are scored at once while predicting: bounds the memory of long Docs
 PREDICT_TOKENS = 1024
@@ -151,6 +151,7 @@ def forward(model: Model, docs: List[Doc], is_train: bool):
     if shim._model is None:
         raise ValueError("The span scorer is not initialized: call nlp.initialize() first.")
     X, backprop_tok2vec = tok2vec(docs, is_train)
+    check_lengths(docs, X)
     lengths = [len(doc) for doc in docs]
     owner, offsets, firsts = enumerate_spans(lengths, shim.settings["max_width"])
     if not firsts:

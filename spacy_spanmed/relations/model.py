@@ -10,6 +10,7 @@ have several.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy
@@ -19,7 +20,7 @@ from thinc.api import Model
 from thinc.types import Floats2d, Ints1d, Ints2d
 
 from ..entities.model import get_width
-from ..torch_layer import ModuleShim, make_torch_layer, run_module
+from ..torch_layer import ModuleShim, check_lengths, make_torch_layer, run_module
 from .candidates import CandidatePairs
 from .evidence import SIZE, describe_pairs
 
@@ -162,13 +163,13 @@ def build_pair_scorer(
         "pair_scorer",
         PairClassifier,
         {"hidden": hidden_size, "evidence": evidence},
-        forward,
+        # Not in attrs, which are stored with the weights and would win over the config
+        partial(forward, margin=context_margin, window=context_window),
         init,
         layers=[tok2vec],
         dims={"nO": nO},
         learn_rate_factor=learn_rate_factor,
     )
-    model.attrs.update({"context_margin": context_margin, "context_window": context_window})
     model.attrs["entity_labels"] = []
     return model
 
@@ -237,20 +238,26 @@ def index_pairs(
     )
 
 
-def forward(model: Model, inputs: Tuple[List[Doc], List[CandidatePairs]], is_train: bool):
-    """RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated"."""
+def forward(
+    model: Model,
+    inputs: Tuple[List[Doc], List[CandidatePairs]],
+    is_train: bool,
+    margin: int,
+    window: int,
+):
+    """margin, window (int): See `build_pair_scorer`. RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated"."""
     docs, candidates = inputs
     tok2vec, shim = model.layers[0], model.shims[0]
     if shim._model is None:
         raise ValueError("The pair scorer is not initialized: call nlp.initialize() first.")
     X, backprop_tok2vec = tok2vec(docs, is_train)
-    attrs = model.attrs
+    check_lengths(docs, X)
     batch = index_pairs(
         [len(doc) for doc in docs],
         candidates,
-        attrs["entity_labels"],
-        attrs["context_margin"],
-        attrs["context_window"],
+        model.attrs["entity_labels"],
+        margin,
+        window,
         evidence=shim._model.evidence is not None,
     )
     if not len(batch.pairs):
