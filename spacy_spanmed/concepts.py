@@ -17,7 +17,7 @@ from urllib.parse import quote, unquote
 from spacy.tokens import Doc, Span
 
 from .abbreviations import get_abbreviations
-from .doc import LAYERS_KEY, SPANS_KEY, get_concept_relation_tuples
+from .doc import CONCEPT_MENTIONS_KEY, LAYERS_KEY, SPANS_KEY, get_concept_relation_tuples
 from .mentions import Mention
 
 ID_SEPARATOR = ","
@@ -148,10 +148,51 @@ def make_text_ids(doc: Doc, mentions: Iterable[Mention]) -> Dict[Mention, str]:
     return found
 
 
+def get_related_concepts(doc: Doc) -> Dict[str, Concept]:
+    """The concepts that a Doc's relations are between.
+
+    RETURNS (Dict[str, Concept]): By the ids that the relations have for them. If the mentions have
+        got other ids since (of an entity linker behind the relation pipe), or lost theirs
+        (`Doc.to_json` leaves them out), it is the concept of the first mention that is still one.
+        Concepts without any are missing: the Doc's entities were changed.
+    """
+    names = {name for item in get_concept_relation_tuples(doc) for name in item[:2]}
+    concepts = get_concepts(doc) if names else {}
+    related = {name: concepts[name] for name in names & concepts.keys()}
+    owners: Dict[Mention, Concept] = {}
+    for concept in concepts.values():
+        for mention in concept.mentions:
+            owners.setdefault(mention, concept)
+    stored = {name: mentions for name, mentions in doc.user_data.get(CONCEPT_MENTIONS_KEY, ())}
+    for name in names - related.keys():
+        left = (owners[tuple(m)] for m in stored.get(name, ()) if tuple(m) in owners)
+        for concept in left:
+            related[name] = concept
+            break
+    return related
+
+
+def _get_concept_mentions(doc: Doc) -> List[Any]:
+    """Getter of `doc._.concept_mentions`: for JSON, [id, [[start, end, label], ...]]."""
+    related = get_related_concepts(doc)
+    return [[name, [list(m) for m in related[name].mentions]] for name in sorted(related)]
+
+
+def set_concept_mentions(doc: Doc, concepts: Iterable[Any]) -> None:
+    """Keep which mentions are those of the concepts that are related, whatever becomes of their ids.
+
+    concepts (Iterable[Tuple[str, List[Mention]]]): Ids and mentions.
+    """
+    plain = [(name, [tuple(mention) for mention in mentions]) for name, mentions in concepts]
+    doc.user_data.pop(CONCEPT_MENTIONS_KEY, None)
+    if plain:
+        doc.user_data[CONCEPT_MENTIONS_KEY] = plain
+
+
 def _get_concept_relations(doc: Doc) -> List[ConceptRelation]:
     """Getter of `doc._.concept_relations`. Relations of concepts that the Doc no longer has (its
     entities were changed) are left out."""
-    concepts = get_concepts(doc)
+    concepts = get_related_concepts(doc)
     return [
         ConceptRelation(concepts[item.head_id], concepts[item.tail_id], *item[2:])
         for item in get_concept_relation_tuples(doc)
@@ -160,13 +201,16 @@ def _get_concept_relations(doc: Doc) -> List[ConceptRelation]:
 
 
 def install_concept_extensions() -> None:
-    """Register `doc._.concepts` and `doc._.concept_relations`. Called on import."""
+    """Register `doc._.concepts`, `doc._.concept_relations` and `doc._.concept_mentions`. Called on
+    import."""
     getters: Dict[str, Any] = {
         "concepts": get_concepts,
         "concept_relations": _get_concept_relations,
     }
     for name, getter in getters.items():
         Doc.set_extension(name, getter=getter, force=True)
+    mentions = {"getter": _get_concept_mentions, "setter": set_concept_mentions}
+    Doc.set_extension("concept_mentions", **mentions, force=True)
 
 
 install_concept_extensions()

@@ -43,9 +43,15 @@ SPANS_KEY = "spanmed"  # key in doc.spans: all mentions, nested included (see `m
 LAYERS_KEY = "spanmed_layers"  # keys in doc.user_data
 RELATIONS_KEY = "spanmed_relations"
 CONCEPT_RELATIONS_KEY = "spanmed_concept_relations"
+CONCEPT_MENTIONS_KEY = "spanmed_concept_mentions"
 META_KEY = "spanmed_meta"
 
-JSON_EXTENSIONS = ["relation_tuples", "concept_relation_tuples", "annotation_layers"]
+JSON_EXTENSIONS = [
+    "relation_tuples",
+    "concept_relation_tuples",
+    "concept_mentions",
+    "annotation_layers",
+]
 
 
 class RelationTuple(NamedTuple):

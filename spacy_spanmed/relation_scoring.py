@@ -23,7 +23,7 @@ from spacy.training import Example
 from spacy.util import registry
 
 from .calibration import Judged, expected_calibration_error
-from .concepts import Concept, get_concepts
+from .concepts import Concept, get_concepts, get_related_concepts
 from .doc import (
     ENTITIES,
     RELATIONS,
@@ -221,7 +221,7 @@ def _concept_items(
 def _predicted_relations(doc: Doc) -> Tuple[List[ConceptRelationTuple], Dict[str, Concept]]:
     """A pipe that relates single mentions is judged as if each were a concept."""
     if has_concept_relations(doc):
-        concepts = get_concepts(doc)
+        concepts = get_related_concepts(doc)
         tuples = get_concept_relation_tuples(doc)
         return [t for t in tuples if t.head_id in concepts and t.tail_id in concepts], concepts
     concepts, tuples = {}, []

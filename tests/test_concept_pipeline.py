@@ -1,13 +1,21 @@
 """The relation pipe between concepts of documents, on a tiny encoder."""
 
+import json
+
 import pytest
 import spacy
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_spanmed.corpora.alignment import make_gold_doc
 from spacy_spanmed.corpora.labels import collect_labels
-from spacy_spanmed.doc import get_concept_relation_tuples, get_relation_tuples
+from spacy_spanmed.doc import (
+    JSON_EXTENSIONS,
+    get_concept_relation_tuples,
+    get_relation_tuples,
+)
 from tests.conftest import make_nlp
+from tests.corpora.jsonl_sources import load_one
 
 # The relation is said in another sentence than the one with the long name.
 TEXT = "Cisplatin (CP) was given. Then CP led to renal failure. Aspirin was safe. Renal failure is bad."
@@ -85,7 +93,6 @@ def test_survives_bytes(nlp):
 
 
 def test_result_does_not_depend_on_the_batch(nlp):
-    """Attention goes over the whole document, but over no other."""
     alone = get_concept_relation_tuples(nlp(TEXT))
     assert alone
     for doc in nlp.pipe([TEXT, "Zinc.", f"{TEXT} {TEXT}", "", TEXT]):
@@ -93,6 +100,41 @@ def test_result_does_not_depend_on_the_batch(nlp):
             (found,) = get_concept_relation_tuples(doc)
             assert found[:3] == alone[0][:3]
             assert found.score == pytest.approx(alone[0].score, abs=1e-4)
+
+
+def texts(concept):
+    return concept.label, [TEXT[start:end] for start, end, _ in concept.mentions]
+
+
+def test_identifiers_that_come_later(nlp):
+    """Of an entity linker behind the relation pipe, whose place is the end of the pipeline."""
+    doc = nlp(TEXT)
+    (before,) = doc._.concept_relations
+    doc.set_ents(
+        [Span(doc, e.start, e.end, e.label_, kb_id=f"X{i}") for i, e in enumerate(doc.ents)]
+    )
+    (relation,) = doc._.concept_relations
+    assert relation.head.id == "X0" and relation.tail.id.startswith("X")
+    assert relation.label == before.label and relation.score == before.score
+    assert texts(relation.head) == ("CHEM", ["Cisplatin"])
+    doc.set_ents([ent for ent in doc.ents if ent.label_ != "CHEM"])
+    assert doc._.concept_relations == []
+    assert get_concept_relation_tuples(doc)
+
+
+def test_json_keeps_concepts(nlp, tmp_path):
+    doc = nlp(TEXT)
+    value = json.loads(json.dumps(doc.to_json(underscore=JSON_EXTENSIONS)))
+    again = Doc(nlp.vocab).from_json(value)
+    (relation,), (expected,) = again._.concept_relations, doc._.concept_relations
+    assert texts(expected.head) == ("CHEM", ["Cisplatin", "CP", "CP"])
+    assert texts(relation.head)[1][0] == "Cisplatin" and relation[2:] == expected[2:]
+    document = load_one(tmp_path, value)
+    assert [(r.head, r.tail, r.label) for r in document.relations if r.concepts] == [
+        get_concept_relation_tuples(doc)[0][:3]
+    ]
+    owned = [m.start for m in document.mentions if expected.head.id in m.concepts]
+    assert set(owned) == {start for start, _, _ in expected.head.mentions}
 
 
 def test_relations_of_concepts_are_refused_between_mentions(tiny_letters):

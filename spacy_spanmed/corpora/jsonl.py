@@ -15,8 +15,7 @@ identifiers of concepts. "meta" becomes `info`. Also read are
 - "entities": [[start, end, label], ...] beside or instead of "spans", and "kb_id" of a span;
 - what spaCy's `Doc.to_json` writes: "ents", a list of spans, and "spans" as an object, of whose
   groups "spanmed" is read; another group that holds anything is a problem; and with
-  `underscore=JSON_EXTENSIONS` the relations and layers, as lists under "_" (those between concepts
-  only if the mentions have identifiers: `spanmed export` keeps the others);
+  `underscore=JSON_EXTENSIONS` the relations, the related concepts and the layers, under "_";
 - an id in "meta", under "id" or "pmid"; where there is none it is the file's name without suffix,
   "-" and the line's number;
 - Prodigy's relations, {"head_span": {"start", "end", "label"}, "child_span": {...}, "label"}: the
@@ -222,13 +221,14 @@ def _add_annotation(value: _Object, document: SourceDocument, problems: Problems
     add("ents", "span", lambda item, place: mentions.append(_make_mention(item, place, True)))
     add("spans", "span", lambda item, place: mentions.append(_make_mention(item, place, grouped)))
     add("entities", "span", lambda item, place: mentions.append(_make_mention(item, place)))
+    value = {**value, **_get_extensions(value)}
+    add("_.concept_mentions", "concept", lambda item, _: _add_concept(item, mentions))
     arguments = _Arguments(mentions)
     add(
         "relations",
         "relation",
         lambda item, place: document.relations.append(_make_relation(item, place, arguments)),
     )
-    value = {**value, **_get_extensions(value)}
     add(
         "_.relation_tuples",
         "relation",
@@ -296,6 +296,20 @@ def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
         info=_get_info(item),
         place=place,
     )
+
+
+def _add_concept(item: Any, mentions: List[SourceMention]) -> None:
+    """A concept as `Doc.to_json` writes it, [id, [[start, end, label], ...]]."""
+    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+        raise _Unusable("no list of an id and a list of mentions.")
+    name = item[0]
+    if not isinstance(item[1], list) or not all(isinstance(m, list) for m in item[1]):
+        raise _Unusable("no list of an id and a list of mentions.")
+    wanted = [tuple(mention) for mention in item[1]]
+    for mention in mentions:
+        of_it = (mention.start, mention.end, mention.label) in wanted
+        if of_it and name not in mention.concepts:
+            mention.concepts.append(name)
 
 
 def _make_offsets(pair: Any) -> tuple:

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from spacy.tokens import Doc
 
-from ..concepts import Concept, get_concepts, join_ids, split_ids
+from ..concepts import get_related_concepts, join_ids, split_ids
 from ..doc import (
     LAYERS_KEY,
     META_KEY,
@@ -167,11 +167,11 @@ def _collect_mentions(doc: Doc, is_gold: bool) -> Dict[Mention, List[str]]:
         found[mention] = found.get(mention) or split_ids(span.kb_id_)
     tuples = get_concept_relation_tuples(doc)
     if tuples:  # some may be between concepts by their strings: say which mention is whose
-        concepts: Dict[str, Concept] = get_concepts(doc)
-        without = {mention for mention, ids in found.items() if not ids}
-        for name in sorted({name for item in tuples for name in item[:2]} & concepts.keys()):
-            for mention in without.intersection(concepts[name].mentions):
-                found[mention].append(name)
+        related = get_related_concepts(doc)
+        for name in sorted(related):
+            for mention in related[name].mentions:
+                if mention in found and name not in found[mention]:
+                    found[mention].append(name)
     for item in get_relation_tuples(doc) if is_gold or not tuples else ():
         for mention in (item[:3], item[3:6]):
             found.setdefault(mention, [])

@@ -14,6 +14,7 @@ from spacy.training import Example, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model
 
+from ..concepts import set_concept_mentions
 from ..doc import (
     CONCEPT_RELATIONS_KEY,
     RELATIONS,
@@ -320,8 +321,10 @@ class RelationExtractor(LabelledPipe):
             doc._.cut_pairs = found.cut
             if self.concepts:
                 set_concept_relation_tuples(doc, found.concept_relations)
+                set_concept_mentions(doc, found.mentions)
             else:  # another source's, of other relations
                 doc.user_data.pop(CONCEPT_RELATIONS_KEY, None)
+                set_concept_mentions(doc, ())
 
     # -------------------------------------------------------------------- learning
 

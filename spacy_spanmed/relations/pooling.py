@@ -7,12 +7,13 @@ mentions has one row, which pooling doesn't change.
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy
 
 from ..calibration import Calibration, sigmoid
 from ..doc import ConceptRelationTuple, RelationTuple
+from ..mentions import Mention
 from .candidates import CandidatePairs
 
 
@@ -55,11 +56,13 @@ class Found(NamedTuple):
     relations (List[RelationTuple]): Between mentions; for concepts between the pair of mentions
         with the highest score. concept_relations (List[ConceptRelationTuple]): Between concepts.
     cut (int): Pairs of mentions that were not looked at, because there were too many.
+    mentions (List[Tuple[str, List[Mention]]]): Of each concept in concept_relations.
     """
 
     relations: List[RelationTuple]
     concept_relations: List[ConceptRelationTuple]
     cut: int = 0
+    mentions: Sequence[Tuple[str, List[Mention]]] = ()
 
 
 def decode(
@@ -117,4 +120,15 @@ def decode(
             found.concept_relations.append(ConceptRelationTuple(*arguments, label, score, negated))
     found.relations.sort()
     found.concept_relations.sort()
-    return found
+    return found._replace(mentions=_collect_mentions(candidate, found.concept_relations))
+
+
+def _collect_mentions(
+    candidate: CandidatePairs, relations: Sequence[ConceptRelationTuple]
+) -> List[Tuple[str, List[Mention]]]:
+    found: Dict[str, List[Mention]] = {name: [] for item in relations for name in item[:2]}
+    if found:
+        for mention in candidate.mentions:
+            for name in found.keys() & set(mention.concepts):
+                found[name].append((mention.start_char, mention.end_char, mention.label))
+    return sorted(found.items())

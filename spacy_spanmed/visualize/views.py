@@ -7,7 +7,7 @@ from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 
 from spacy.tokens import Doc, Span
 
-from ..concepts import get_concepts
+from ..concepts import get_related_concepts
 from ..doc import (
     LAYERS_KEY,
     META_KEY,
@@ -85,8 +85,7 @@ def make_view(doc: Doc, nested: Optional[bool] = None) -> View:
     kb_ids = _collect_mentions(doc, nested)
     tuples = get_relation_tuples(doc)
     concept_tuples = get_concept_relation_tuples(doc)
-    found = get_concepts(doc) if concept_tuples else {}
-    concepts = {name: item.mentions for name, item in found.items()}
+    concepts = {name: item.mentions for name, item in get_related_concepts(doc).items()}
 
     arguments = {m for item in tuples for m in (item[:3], item[3:6])}
     for item in concept_tuples:
