@@ -333,8 +333,8 @@ _EXTENSIONS: Tuple[Tuple[str, Callable[[Doc], Any], Callable[[Doc, Any], None]],
 
 
 def install_extensions() -> None:
-    """Register `doc._.relations`, `doc._.relation_tuples`, `doc._.concept_relation_tuples` and
-    `doc._.annotation_layers`.
+    """Register `doc._.relations`, `doc._.relation_tuples`, `doc._.concept_relation_tuples`,
+    `doc._.annotation_layers`, `span._.score` and `doc._.cut_pairs`.
 
     Called when this module is imported; calling it again changes nothing. An extension of the
     same name by another package is replaced, with a warning.
@@ -347,6 +347,10 @@ def install_extensions() -> None:
             if getattr(present, "__module__", None) != __name__:  # else: this module, reloaded
                 warnings.warn(f"Replacing the extension Doc._.{name} set by another package.")
         Doc.set_extension(name, getter=getter, setter=setter, force=True)
+    if not Span.has_extension("score"):  # None where no score was set
+        Span.set_extension("score", default=None)
+    if not Doc.has_extension("cut_pairs"):
+        Doc.set_extension("cut_pairs", default=0)
 
 
 install_extensions()

@@ -46,7 +46,10 @@ SOURCES = {
         "author": "sentence-transformers",
     },
 }
-FOUND = {"span_ner": "entities", "relation_extractor": "relations"}
+FOUND = {  # by factories
+    "span_ner": "entities",
+    "relation_extractor": "relations",
+}
 NOTES = (
     "Intended use: finding candidate entities and relations for reading, search and curation by "
     "people. Not for clinical decisions, diagnosis or any use on patients. Expect more errors on "
@@ -90,7 +93,8 @@ def finalize(
                         round_to_half(shim._model)
     made_of = [SOURCES.get(source.split(":")[-1], {"name": source}) for source in sources]
     names = ", ".join(source["name"] for source in made_of) or "data that is not named"
-    found = " and ".join(what for pipe, what in FOUND.items() if pipe in nlp.pipe_names)
+    factories = {nlp.get_pipe_meta(pipe).factory for pipe in nlp.pipe_names}
+    found = " and ".join(what for factory, what in FOUND.items() if factory in factories)
     free = bool(made_of) and {source.get("license") for source in made_of} <= PERMISSIVE
     thresholds = {}
     if dev is not None:

@@ -45,7 +45,8 @@ def tune_pipes(
     examples = list(create_gold_corpus(data)(nlp))
     chosen: Dict[str, Dict[str, Any]] = {}
     for name, pipe in nlp.pipeline:
-        if name == "span_ner":
+        factory = nlp.get_pipe_meta(name).factory
+        if factory == "span_ner":
             some = _with_layer(examples, ENTITIES)
 
             def judge_entities(judged: List[Judged]) -> None:
@@ -58,7 +59,7 @@ def tune_pipes(
 
             if some:
                 chosen[name] = _tune(nlp, name, judge_entities, entity_f, grid)
-        if name == "relation_extractor":
+        if factory == "relation_extractor":
             from .relations.between_gold import predict_between_gold
             from .relations.rival_fitting import fit_rivals
 

@@ -44,6 +44,14 @@ def test_data_without_relations_leaves_that_threshold(copy, tmp_path):
     assert copy.get_pipe("relation_extractor").threshold == 0.5
 
 
+def test_pipes_of_other_names_are_tuned(copy, tmp_path):
+    docs = [eg.reference for eg in make_examples(copy)]
+    DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")
+    copy.rename_pipe("span_ner", "drugs")
+    copy.rename_pipe("relation_extractor", "effects")
+    assert set(tune_pipes(copy, tmp_path / "dev.spacy", grid=(0.4,))) == {"drugs", "effects"}
+
+
 def test_calibration_is_saved_and_changes_scores_alone(copy, tmp_path, monkeypatch):
     docs = [eg.reference for eg in make_examples(copy)]
     DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")

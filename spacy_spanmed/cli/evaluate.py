@@ -108,7 +108,7 @@ def read_examples(nlp: Language, data: Path) -> List[Example]:
     if not data.exists():
         raise ValueError(f"No such file or directory: '{data}'")
     if data.is_file() and data.suffix != ".spacy":
-        raise ValueError(f"'{data}' is not a .spacy file. Convert it first: `spanmed corpus`.")
+        raise ValueError(f"'{data}' is not a .spacy file. Convert it first: `spanmed convert`.")
     examples: List[Example] = []
     for path in _data_files(data):
         try:

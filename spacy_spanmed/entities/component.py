@@ -116,7 +116,6 @@ class SpanNER(LabelledPipe):
         self.pool_repeats = pool_repeats
         self.pool_abbreviations = pool_abbreviations
         self.annotate_update = annotate_update
-        install_score_extension()
 
     @property
     def label_data(self) -> Tuple[str, ...]:
@@ -282,9 +281,3 @@ def _find_touching(
     rows = numpy.flatnonzero(scores.docs == index)
     starts = scores.starts[rows]
     return rows[touched[starts + scores.widths[rows] + 1] > touched[starts]]
-
-
-def install_score_extension() -> None:
-    """Register `span._.score` (float, None where no score was set)."""
-    if not Span.has_extension("score"):
-        Span.set_extension("score", default=None)

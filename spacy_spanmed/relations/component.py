@@ -166,8 +166,6 @@ class RelationExtractor(LabelledPipe):
                 f"{name}: max_distance must be at least 0 and max_pairs at least 2, not "
                 f"{max_distance} and {max_pairs}."
             )
-        if not Doc.has_extension("cut_pairs"):
-            Doc.set_extension("cut_pairs", default=0)
         self.rivals = check_weights(rivals)
         self.max_distance = max_distance
         self.max_pairs = max_pairs

@@ -41,8 +41,9 @@ def test_relation_of_concepts_is_shown_at_its_best_pair():
     logits[PAIRS.pairs.index((0, 2)), 0] = 2.0
     logits[PAIRS.pairs.index((1, 2)), 0] = 1.0
     found = decode(PAIRS, logits, ["X", "Y"], threshold=0.5, concepts=True)
-    (relation,), (concept,), cut = found
-    assert cut == 0
+    (relation,), (concept,) = found.relations, found.concept_relations
+    assert found.cut == 0
+    assert found.mentions == [("C1", [(0, 1, "CHEM"), (4, 5, "CHEM")]), ("D1", [(8, 9, "DIS")])]
     assert relation[:7] == (0, 1, "CHEM", 8, 9, "DIS", "X")
     assert concept[:3] == ("C1", "D1", "X")
     pooled = numpy.log(numpy.exp(2) + numpy.exp(1))
