@@ -222,7 +222,10 @@ def _add_annotation(value: _Object, document: SourceDocument, problems: Problems
     add("spans", "span", lambda item, place: mentions.append(_make_mention(item, place, grouped)))
     add("entities", "span", lambda item, place: mentions.append(_make_mention(item, place)))
     value = {**value, **_get_extensions(value)}
-    add("_.concept_mentions", "concept", lambda item, _: _add_concept(item, mentions))
+    by_offsets: Dict[tuple, List[SourceMention]] = {}
+    for mention in mentions:
+        by_offsets.setdefault((mention.start, mention.end, mention.label), []).append(mention)
+    add("_.concept_mentions", "concept", lambda *each: _add_concept(*each, by_offsets))
     arguments = _Arguments(mentions)
     add(
         "relations",
@@ -298,18 +301,16 @@ def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
     )
 
 
-def _add_concept(item: Any, mentions: List[SourceMention]) -> None:
-    """A concept as `Doc.to_json` writes it, [id, [[start, end, label], ...]]."""
-    if not isinstance(item, list) or len(item) != 2 or not isinstance(item[0], str):
+def _add_concept(item: Any, place: str, by_offsets: Dict[tuple, List[SourceMention]]) -> None:
+    """A concept as `Doc.to_json` writes it, [id, [[start, end, label], ...]]: its mentions get the
+    id."""
+    if not isinstance(item, list) or [type(part) for part in item] != [str, list]:
         raise _Unusable("no list of an id and a list of mentions.")
-    name = item[0]
-    if not isinstance(item[1], list) or not all(isinstance(m, list) for m in item[1]):
-        raise _Unusable("no list of an id and a list of mentions.")
-    wanted = [tuple(mention) for mention in item[1]]
-    for mention in mentions:
-        of_it = (mention.start, mention.end, mention.label) in wanted
-        if of_it and name not in mention.concepts:
-            mention.concepts.append(name)
+    name, mentions = item
+    for wanted in [_make_mention(mention, place) for mention in mentions]:
+        for mention in by_offsets.get((wanted.start, wanted.end, wanted.label), ()):
+            if name not in mention.concepts:
+                mention.concepts.append(name)
 
 
 def _make_offsets(pair: Any) -> tuple:
