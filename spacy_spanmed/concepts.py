@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from itertools import islice
 from typing import Any, Dict, Iterable, List, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -159,16 +160,12 @@ def get_related_concepts(doc: Doc) -> Dict[str, Concept]:
     names = {name for item in get_concept_relation_tuples(doc) for name in item[:2]}
     concepts = get_concepts(doc) if names else {}
     related = {name: concepts[name] for name in names & concepts.keys()}
-    owners: Dict[Mention, Concept] = {}
-    for concept in concepts.values():
-        for mention in concept.mentions:
-            owners.setdefault(mention, concept)
-    stored = {name: mentions for name, mentions in doc.user_data.get(CONCEPT_MENTIONS_KEY, ())}
-    for name in names - related.keys():
-        left = (owners[tuple(m)] for m in stored.get(name, ()) if tuple(m) in owners)
-        for concept in left:
-            related[name] = concept
-            break
+    if len(related) < len(names):
+        owners = {mention: item for item in concepts.values() for mention in item.mentions}
+        stored = dict(doc.user_data.get(CONCEPT_MENTIONS_KEY, ()))
+        for name in names - related.keys():
+            left = (owners[tuple(m)] for m in stored.get(name, ()) if tuple(m) in owners)
+            related.update((name, concept) for concept in islice(left, 1))
     return related
 
 

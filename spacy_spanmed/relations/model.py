@@ -245,7 +245,10 @@ def forward(
     margin: int,
     window: int,
 ):
-    """margin, window (int): See `build_pair_scorer`. RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated"."""
+    """margin, window (int): See `build_pair_scorer`.
+
+    RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated".
+    """
     docs, candidates = inputs
     tok2vec, shim = model.layers[0], model.shims[0]
     if shim._model is None:
