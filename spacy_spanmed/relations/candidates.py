@@ -87,7 +87,8 @@ def find_pairs(
 
     mentions (List[Candidate]): By position.
     max_distance (int): Tokens between the starts of two mentions, at most.
-    max_pairs (int): Pairs to keep, at most; the rest are counted.
+    max_pairs (int): Pairs to keep, at most; the rest are counted. Between concepts a pair of
+        mentions counts as often as it has pairs of ids: each is a row of scores.
     concepts (bool): Whether the arguments are the mentions' concepts. Defaults to False.
     directed (bool): Look at both orders of a pair; else at one: by label, then by position.
         Defaults to True.
@@ -98,8 +99,11 @@ def find_pairs(
     blocks = PairBlocks(mentions, max_distance, concepts, directed, pair_types)
     total, furthest = blocks.measure(max_pairs)
     found = blocks.collect(furthest)
+    sizes = numpy.array(
+        [len(mention.concepts) if concepts else 1 for mention in mentions], dtype="int64"
+    )
     later = numpy.zeros(found.shape[1], dtype=bool)
-    if concepts and total > max_pairs:
+    if concepts and (total > max_pairs or sizes[found[1]] @ sizes[found[2]] > max_pairs):
         first = blocks.collect_first(max_pairs)
         found = numpy.concatenate([first, found], axis=1)
         found, places = numpy.unique(found, axis=1, return_index=True)
@@ -108,7 +112,9 @@ def find_pairs(
     # Both orders of a pair side by side, so that a cut doesn't part them
     one, other = numpy.minimum(heads, tails), numpy.maximum(heads, tails)
     order = numpy.lexsort((heads, other, one, distances, later))
-    kept = order[: max_pairs - max_pairs % 2 if directed else max_pairs]
+    rows = numpy.cumsum(sizes[heads[order]] * sizes[tails[order]])
+    fit = int(numpy.searchsorted(rows, max_pairs, side="right"))
+    kept = order[: fit - fit % 2 if directed and fit < total else fit]
     kept = kept[numpy.lexsort((heads[kept], other[kept], one[kept], distances[kept]))]
     pairs: List[Pair] = []
     groups: List[int] = []

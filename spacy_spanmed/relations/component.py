@@ -127,8 +127,9 @@ class RelationExtractor(LabelledPipe):
         of the Doc (see `rivals.py`); `spanmed finalize` fits them. Defaults to none: it doesn't.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
     max_pairs (int): Ordered pairs looked at in a Doc, at least 2: the closest, but first of all the
-        closest of each pair of concepts. If there are more, a warning counts the others, and so
-        does `doc._.cut_pairs`. Defaults to 10,000.
+        closest of each pair of concepts; a pair of mentions with several concepts counts as often
+        as it has pairs of these. If there are more, a warning counts the pairs of mentions left
+        out, and so does `doc._.cut_pairs`. Defaults to 10,000.
     concepts (bool): Relate the concepts of a document, pooling over their mentions, instead of
         single mentions. `doc._.relations` then holds each relation between its best pair of
         mentions. Relations between mentions in the training data are taken for ones between

@@ -96,6 +96,17 @@ def test_many_mentions_in_bounded_time():
     assert time.perf_counter() - started < 60
 
 
+def test_mentions_of_many_concepts_take_room_for_each_pair():
+    many = [mention(5 * i, "GENE", *(f"G{i}.{k}" for k in range(10))) for i in range(200)]
+    found = find_pairs(many, 10_000, 10_000, concepts=True)
+    assert len(found.pairs) == 10_000 and len(set(found.pairs)) == 100  # of mentions
+    assert found.total == 200 * 199 and found.cut == found.total - 100
+    assert max(abs(head - tail) for head, tail in found.pairs) == 1
+    few = find_pairs(many[:3], 10_000, 600, concepts=True)
+    assert len(few.pairs) == 600 and few.cut == 0
+    assert find_pairs(many[:3], 10_000, 599, concepts=True).cut == 2
+
+
 def test_undirected_pairs_come_once():
     mentions = [mention(0, "B", "y"), mention(3, "A", "z"), mention(7, "A", "x")]
     found = find_pairs(mentions, 100, 1000, concepts=True, directed=False)
