@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import srsly
+from spacy.util import load_config
 
 from ..provenance import git_commit
 
@@ -115,8 +116,9 @@ def split_records(plan: Plan, records: list[Record]) -> tuple[list[Record], list
 
 
 def _identity(plan: Plan, run: Run) -> Record:
-    sha = hashlib.sha256(plan.config.read_bytes()).hexdigest()
-    return {**run._asdict(), "config_sha256": sha}
+    # With the run's settings: what they override anyway may change in the config, as may comments
+    config = load_config(plan.config, overrides=run.settings).to_str()
+    return {**run._asdict(), "config_sha256": hashlib.sha256(config.encode()).hexdigest()}
 
 
 def _find(plan: Plan, run: Run, records: list[Record]) -> Record | None:
@@ -142,8 +144,8 @@ def run_plan(
     gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
     save (Callable): Called with all records after each run.
     show (Callable[[str], None]): Told what is done. Defaults to print.
-    RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256",
-        "commit" (whose code was run), "scores", "seconds".
+    RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256"
+        (of the config with the run's settings), "commit" (whose code was run), "scores", "seconds".
     RAISES (ValueError): A variant that is not in the plan, or a training that fails.
     """
     unknown = set(variants) - {run.variant for run in plan.runs}

@@ -16,12 +16,13 @@ PLAN = {
     "corpora": {"one": {"paths.train": "one.spacy"}, "two": {"training.max_steps": 7}},
     "variants": {"plain": None, "wide": {"training.max_steps": 9}},
 }
+CONFIG = "[paths]\ntrain = null\n\n[training]\nmax_steps = 1\ndropout = 0.0\n"
 
 
 @pytest.fixture
 def plan(tmp_path):
     config = tmp_path / "config.cfg"
-    config.write_text("[paths]\n")
+    config.write_text(CONFIG)
     path = tmp_path / "plan.yml"
     srsly.write_yaml(path, {**PLAN, "config": str(config)})
     return path
@@ -68,7 +69,10 @@ def test_what_has_a_result_is_not_run_again(plan, trained):
     assert len(trained) == len(records) == 8
     assert run_plan(work, records, save=lambda found: None) == records
     assert len(trained) == 8
-    work.config.write_text("[paths]\ntrain = null\n")  # another config is another comparison
+    # A comment, and a setting that the plan overrides, make no difference
+    work.config.write_text(CONFIG.replace("dropout = 0.0", "# of all\ndropout = 0.5"))
+    assert run_plan(work, records, save=lambda found: None) == records
+    work.config.write_text(CONFIG + "patience = 3\n")  # another config is another comparison
     assert len(run_plan(work, records, save=saved.append)) == 8
     assert len(trained) == 16
     assert len(saved[-1]) == 16  # no result is lost
