@@ -382,9 +382,9 @@ def test_bounds_of_pairs_are_checked(settings):
 
 
 def test_cut_is_counted_in_pairs_of_mentions(copy):
-    """Not in pairs of concepts, of which a composite mention has several."""
+    """Though a composite mention's pairs of concepts, which are scored, take room one by one."""
     pipe = copy.get_pipe("relation_extractor")
-    pipe.concepts, pipe.max_pairs = True, 2
+    pipe.concepts, pipe.max_pairs = True, 4
     doc = copy.make_doc("alpha beta gamma")
     concepts = {(0, 5, "CHEM"): ["C1", "C2"], (6, 10, "GENE"): ["G1"], (11, 16, "GENE"): ["G2"]}
     with pytest.warns(UserWarning, match="4 of 6 pairs"):

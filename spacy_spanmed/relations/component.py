@@ -45,7 +45,8 @@ Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.PairScorer.v1",
-    "tok2vec": LISTENER,
+    # With its whole gradient the entity pipe would lose the encoder to this one
+    "tok2vec": {**LISTENER, "grad_factor": 0.1},
     "hidden_size": 192,
     "context_margin": 8,
     "context_window": 64,
