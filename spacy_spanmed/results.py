@@ -37,7 +37,10 @@ SPEEDS = {
 }
 # Folders of the benchmarks' results, by the encoder
 ENCODERS = {"plain": "plain", "continued on medical papers": "domain"}
-COMPARISONS = {"ablation.json": "Settings of the pipes, on dev"}
+COMPARISONS = {
+    "ablation.json": "Settings of the pipes, on dev",
+    "ablation_nero.json": "How much the relations' gradient counts in the encoder, on NERO's dev set",
+}
 SCORES = {
     "entities": "ents_f",
     "relations between gold entities": "rel_gold_micro_f",
@@ -91,8 +94,9 @@ def make_tables(metrics: Path) -> str:
         if (metrics / "domain.svg").is_file():
             parts.append(f"![Losses of the domain run]({metrics.name}/domain.svg)")
     parts.append(_encoders(metrics))
-    for title, comparison in _read(metrics, COMPARISONS).items():
-        parts.append(_comparison(title, comparison))
+    for file, title in COMPARISONS.items():
+        for comparison in _read(metrics, {file: title}).values():
+            parts.append(_comparison(title, file, comparison))
     speeds = _read(metrics, SPEEDS)
     if "inference" in speeds:
         parts.append(_inference(speeds["inference"]))
@@ -282,13 +286,13 @@ def _domain(record: Dict[str, Any]) -> str:
     )
 
 
-def _comparison(title: str, comparison: Dict[str, Any]) -> str:
+def _comparison(title: str, file: str, comparison: Dict[str, Any]) -> str:
     runs = comparison["runs"]
     commits = sorted({(run["commit"] or "none")[:10] for run in runs})
     origin = (
-        f"{title} (`spanmed bench ablation {comparison['plan']} --json metrics/ablation.json`; F1 in %, mean and "
-        f"standard deviation over seeds, in brackets the mean difference from the first one with "
-        f"the same seeds; thresholds not tuned), commit "
+        f"{title} (`spanmed bench ablation {comparison['plan']} --json metrics/{file}`; F1 in %, "
+        f"mean and standard deviation over seeds, in brackets the mean difference from the first "
+        f"one with the same seeds; thresholds not tuned), commit "
         f"{', '.join(f'`{commit}`' for commit in commits)}."
     )
     names = {score: name for name, score in SCORES.items()}

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import srsly
+from spacy.util import load_config
 from typer.testing import CliRunner
 
 from spacy_spanmed.benchmarks import ablation
@@ -53,10 +54,15 @@ def test_settings_of_a_variant_win(plan):
     assert all(run.settings["training.dropout"] == 0.1 for run in runs)
 
 
-def test_plan_of_the_project(monkeypatch):
+@pytest.mark.parametrize(
+    "name, variant", [("ablation", "no_repeats"), ("ablation_nero", "gradient_1")]
+)
+def test_plans_of_the_project(monkeypatch, name, variant):
     monkeypatch.chdir(Path(__file__).parents[2])
-    plan = read_plan(Path("configs/ablation.yml"))
-    assert {"workflow", "no_repeats"} < {run.variant for run in plan.runs}
+    plan = read_plan(Path(f"configs/{name}.yml"))
+    assert {"workflow", variant} < {run.variant for run in plan.runs}
+    for run in plan.runs:
+        load_config(plan.config, overrides=run.settings)  # names no section that the config lacks
 
 
 def test_what_has_a_result_is_not_run_again(plan, trained):
