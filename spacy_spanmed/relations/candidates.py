@@ -116,23 +116,25 @@ def find_pairs(
     fit = int(numpy.searchsorted(rows, max_pairs, side="right"))
     kept = order[: fit - fit % 2 if directed and fit < total else fit]
     kept = kept[numpy.lexsort((heads[kept], other[kept], one[kept], distances[kept]))]
+    names: List[Sequence[Any]] = [
+        mention.concepts if concepts else ((mention.start_char, mention.end_char),)
+        for mention in mentions
+    ]
+    ordered = concepts and not directed
     pairs: List[Pair] = []
     groups: List[int] = []
     index: Dict[Tuple[Any, Any], int] = {}
     for head, tail in zip(heads[kept].tolist(), tails[kept].tolist()):
-        for arguments in _arguments(mentions[head], mentions[tail], concepts, directed):
-            pairs.append((head, tail))
-            groups.append(index.setdefault(arguments, len(index)))
+        for one_name in names[head]:
+            for other_name in names[tail]:
+                if concepts and one_name == other_name:
+                    continue
+                arguments = (one_name, other_name)
+                if ordered:
+                    arguments = order_arguments(*arguments)
+                pairs.append((head, tail))
+                groups.append(index.setdefault(arguments, len(index)))
     return CandidatePairs(mentions, pairs, total - len(kept), total, groups, list(index))
-
-
-def _arguments(
-    head: Candidate, tail: Candidate, concepts: bool, directed: bool
-) -> List[Tuple[Any, Any]]:
-    if not concepts:
-        return [((head.start_char, head.end_char), (tail.start_char, tail.end_char))]
-    pairs = [(one, other) for one in head.concepts for other in tail.concepts if one != other]
-    return pairs if directed else [order_arguments(*pair) for pair in pairs]
 
 
 def order_arguments(head: Any, tail: Any) -> Tuple[Any, Any]:

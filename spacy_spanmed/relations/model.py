@@ -15,6 +15,7 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 import numpy
 import torch
+import torch.nn.functional as F
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d, Ints1d, Ints2d
@@ -26,9 +27,9 @@ from .evidence import SIZE, describe_pairs
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
-# Pairs scored at once while predicting: bounds the memory of a Doc with thousands of mentions. On a
-# CPU, so few that their contexts stay in the processor's cache.
-PREDICT_PAIRS = {"cpu": 256, "cuda": 4096}
+# Pairs scored at once: bounds the memory of a Doc with thousands of mentions. On a CPU, so few that
+# they stay in the processor's cache and share most of the tokens around them.
+PAIRS_AT_ONCE = {"cpu": 256, "cuda": 4096}
 
 
 class PairBatch(NamedTuple):
@@ -36,7 +37,8 @@ class PairBatch(NamedTuple):
 
     spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
     labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
-    tail, in mentions. context (Ints2d): (pairs, window), rows of tokens to attend to, -1 for none.
+    tail, in mentions. context (Ints2d): (pairs, 4), the tokens to attend to: start and end, exclusive,
+    of two ranges of rows, of which the second may be empty.
     evidence (Floats2d): (pairs, SIZE), see `describe_pairs`; (pairs, 0) if it isn't wanted.
     """
 
@@ -93,37 +95,54 @@ class PairClassifier(torch.nn.Module):
     ) -> torch.Tensor:
         X = self.dropout(X)
         ends = torch.cat([X[spans[:, 0]], X[spans[:, 1]]], dim=1)
-        mentions = torch.nn.functional.gelu(self.mention(ends)) + self.label(labels)
+        mentions = F.gelu(self.mention(ends)) + self.label(labels)
         keys, values = self.key_value(X).chunk(2, dim=1)
-        step = PREDICT_PAIRS.get(X.device.type, PREDICT_PAIRS["cuda"])
-        if self.training:
-            step = len(pairs)
+        # What a layer makes of one mention or of a distance is computed once for each of these, not
+        # for each pair: a linear layer of parts side by side is the sum of the parts' layers.
+        of_head, of_tail, of_product, of_context, of_distance, *of_evidence = (
+            self.combine.weight.split(self.hidden, dim=1)
+        )
+        ask_head, ask_tail = self.query.weight.split(self.hidden, dim=1)
+        as_head = F.linear(mentions, torch.cat([of_head, ask_head]))
+        as_tail = F.linear(mentions, torch.cat([of_tail, ask_tail]))
+        as_distance = F.linear(self.distance.weight, of_distance, self.combine.bias)
+        step = PAIRS_AT_ONCE.get(X.device.type, PAIRS_AT_ONCE["cuda"])
+        order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend`
         scores = []
-        parts = (part.split(step) for part in (pairs, context, evidence))
+        parts = (part.index_select(0, order).split(step) for part in (pairs, context, evidence))
         for some, around, described in zip(*parts):
-            heads, tails = mentions[some[:, 0]], mentions[some[:, 1]]
-            nearby = self.attend(keys, values, torch.cat([heads, tails], dim=1), around)
-            distance = self.distance(self.bucket(spans, some))
-            pair = [heads, tails, heads * tails, nearby, distance]
+            head, tail = some.unbind(dim=1)
+            both = as_head.index_select(0, head) + as_tail.index_select(0, tail)
+            pair, query = both.split(self.hidden, dim=1)
+            pair = pair + as_distance.index_select(0, self.bucket(spans, some))
+            product = mentions.index_select(0, head) * mentions.index_select(0, tail)
+            pair = pair + F.linear(product, of_product)
+            nearby = self.attend(keys, values, query + self.query.bias, around)
+            pair = pair + F.linear(nearby, of_context)
             if self.evidence is not None:
-                pair.append(torch.nn.functional.gelu(self.evidence(described)))
-            pair = self.combine(torch.cat(pair, dim=1))
-            pair = self.dropout(torch.nn.functional.gelu(pair))
-            scores.append(self.output(pair))
-        return torch.cat(scores)
+                pair = pair + F.linear(F.gelu(self.evidence(described)), of_evidence[0])
+            scores.append(self.output(self.dropout(F.gelu(pair))))
+        return torch.cat(scores).index_select(0, order.argsort())
 
     def attend(
         self,
         keys: torch.Tensor,
         values: torch.Tensor,
-        pair: torch.Tensor,
+        query: torch.Tensor,
         context: torch.Tensor,
     ) -> torch.Tensor:
-        """RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
-        rows = context.clamp(min=0)
-        scores = torch.einsum("ph,pch->pc", self.query(pair), keys[rows]) / self.hidden**0.5
-        weights = scores.masked_fill(context < 0, float("-inf")).softmax(dim=1)
-        return torch.einsum("pc,pch->ph", weights, values[rows])
+        """RETURNS (pairs, hidden): Weighted sum over the context's tokens.
+
+        Each query is compared with the tokens of all these pairs, and what is not its own is hidden:
+        several times as fast as a copy of each pair's tokens, where the pairs share most of them."""
+        change = torch.tensor([1, -1, 1, -1], device=context.device).repeat(len(context))
+        open_ranges = context.new_zeros(len(keys) + 1).index_add(0, context.flatten(), change)
+        tokens = (open_ranges.cumsum(0) > 0).nonzero().squeeze(1)
+        start, end, start_2, end_2 = context.unsqueeze(2).unbind(dim=1)
+        own = (tokens >= start) & (tokens < end) | (tokens >= start_2) & (tokens < end_2)
+        scores = query @ keys.index_select(0, tokens).T / self.hidden**0.5
+        weights = scores.masked_fill(~own, float("-inf")).softmax(dim=1)
+        return weights @ values.index_select(0, tokens)
 
     def bucket(self, spans: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         """RETURNS (pairs,): Distance between the mentions' first tokens and which comes first."""
@@ -218,14 +237,10 @@ def index_pairs(
         n_mentions += len(own)
         offset += length
     left, right = join(left), join(right)
-    size = int(min(window, (right - left).max())) if len(left) else 0
-    steps = numpy.arange(size)
-    context = left[:, None] + steps
     # A pair wider than the window is seen from both ends.
-    behind = (steps >= size // 2) & ((right - left) > size)[:, None]
-    context = numpy.where(behind, (right - size)[:, None] + steps, context)
-    context = numpy.where(context < right[:, None], context, -1)
-
+    wide = right - left > window
+    middle = numpy.where(wide, left + window // 2, right)
+    behind = numpy.where(wide, right - (window - window // 2), right)
     described = [numpy.zeros((len(left), 0), dtype="float32")]
     if evidence:
         described = [describe_pairs(candidate) for candidate in candidates]
@@ -233,7 +248,7 @@ def index_pairs(
         join(spans, 2),
         as_ints(labels, -1),
         join(pairs, 2),
-        context,
+        numpy.stack([left, middle, behind, right], axis=1),
         numpy.concatenate(described),
     )
 

@@ -128,16 +128,18 @@ def test_context_covers_the_pair_and_its_margin():
     assert batch.pairs.tolist() == [[0, 1]]
     assert batch.spans.tolist() == [[8, 8], [53, 53]]
     # Wider than the window: half from either end, in rows of the concatenated Docs
-    assert batch.context.tolist() == [[6, 7, 8, 9, 10, 51, 52, 53, 54, 55]]
+    assert batch.context.tolist() == [[6, 11, 51, 56]]
+    batch = index_pairs([100], [make_pairs(far, (0, 1))], ["X"], 2, 1)
+    assert batch.context.tolist() == [[3, 3, 52, 53]]
     near = [Candidate(s, s + 1, s, s + 1, "Y") for s in (0, 1)]
     batch = index_pairs([3], [make_pairs(near, (1, 0))], ["X"], 2, 10)
-    assert batch.context.tolist() == [[0, 1, 2]]
+    assert batch.context.tolist() == [[0, 3, 3, 3]]
     assert batch.labels.tolist() == [0, 0]  # unknown label
 
 
 def test_no_pairs():
     batch = index_pairs([3, 0], [NO_PAIRS] * 2, [], 2, 10)
-    assert batch.pairs.shape == (0, 2) and batch.context.shape[0] == 0
+    assert batch.pairs.shape == (0, 2) and batch.context.shape == (0, 4)
     assert isinstance(batch.spans, numpy.ndarray)
 
 
