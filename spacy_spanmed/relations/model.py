@@ -97,7 +97,7 @@ class PairClassifier(torch.nn.Module):
         ends = torch.cat([X[spans[:, 0]], X[spans[:, 1]]], dim=1)
         mentions = F.gelu(self.mention(ends)) + self.label(labels)
         keys, values = self.key_value(X).chunk(2, dim=1)
-        # What a layer makes of one mention or of a distance is computed once for each of these, not
+        # What a layer makes of one mention, token or distance is computed once for each of these, not
         # for each pair: a linear layer of parts side by side is the sum of the parts' layers.
         of_head, of_tail, of_product, of_context, of_distance, *of_evidence = (
             self.combine.weight.split(self.hidden, dim=1)
@@ -106,6 +106,7 @@ class PairClassifier(torch.nn.Module):
         as_head = F.linear(mentions, torch.cat([of_head, ask_head]))
         as_tail = F.linear(mentions, torch.cat([of_tail, ask_tail]))
         as_distance = F.linear(self.distance.weight, of_distance, self.combine.bias)
+        as_context = F.linear(values, of_context)
         step = PAIRS_AT_ONCE.get(X.device.type, PAIRS_AT_ONCE["cuda"])
         order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend`
         scores = []
@@ -117,8 +118,7 @@ class PairClassifier(torch.nn.Module):
             pair = pair + as_distance.index_select(0, self.bucket(spans, some))
             product = mentions.index_select(0, head) * mentions.index_select(0, tail)
             pair = pair + F.linear(product, of_product)
-            nearby = self.attend(keys, values, query + self.query.bias, around)
-            pair = pair + F.linear(nearby, of_context)
+            pair = pair + self.attend(keys, as_context, query + self.query.bias, around)
             if self.evidence is not None:
                 pair = pair + F.linear(F.gelu(self.evidence(described)), of_evidence[0])
             scores.append(self.output(self.dropout(F.gelu(pair))))
