@@ -37,15 +37,14 @@ def describe_pairs(candidate: CandidatePairs) -> Floats2d:
     nearest = numpy.full(len(candidate.arguments), numpy.inf)
     numpy.minimum.at(nearest, groups, distances)
     close = numpy.bincount(groups[distances <= CLOSE], minlength=len(candidate.arguments))
+    # No list a pair: there may be so many that the garbage collector would look at all Docs again
     ends = numpy.array(
         [
-            [
-                rows[name]
-                for name in _name_ends(candidate.mentions, pair, candidate.arguments[group])
-            ]
+            rows[name]
             for pair, group in zip(candidate.pairs, candidate.groups)
+            for name in _name_ends(candidate.mentions, pair, candidate.arguments[group])
         ]
-    )
+    ).reshape(-1, 2)
     described = [
         table[ends[:, 0]],
         table[ends[:, 1]],

@@ -30,6 +30,7 @@ UNKNOWN_LABEL = 0
 # Pairs scored at once: bounds the memory of a Doc with thousands of mentions. On a CPU, so few that
 # they stay in the processor's cache and share most of the tokens around them.
 PAIRS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+FAR = 512  # tokens from one end of a pair's context to the other
 
 
 class PairBatch(NamedTuple):
@@ -103,22 +104,27 @@ class PairClassifier(torch.nn.Module):
             self.combine.weight.split(self.hidden, dim=1)
         )
         ask_head, ask_tail = self.query.weight.split(self.hidden, dim=1)
-        as_head = F.linear(mentions, torch.cat([of_head, ask_head]))
-        as_tail = F.linear(mentions, torch.cat([of_tail, ask_tail]))
+        as_head, as_tail = F.linear(mentions, of_head), F.linear(mentions, of_tail)
         as_distance = F.linear(self.distance.weight, of_distance, self.combine.bias)
-        as_context = F.linear(values, of_context)
-        step = PAIRS_AT_ONCE.get(X.device.type, PAIRS_AT_ONCE["cuda"])
-        order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend`
+        order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend_near`
+        pairs, context = pairs.index_select(0, order), context.index_select(0, order)
+        evidence = evidence.index_select(0, order)
+        nearby = self.attend(
+            keys,
+            F.linear(values, of_context),
+            F.linear(mentions, ask_head, self.query.bias),
+            F.linear(mentions, ask_tail),
+            pairs,
+            context,
+        )
+        step = get_step(X)
         scores = []
-        parts = (part.index_select(0, order).split(step) for part in (pairs, context, evidence))
-        for some, around, described in zip(*parts):
+        for some, around, described in zip(*(x.split(step) for x in (pairs, nearby, evidence))):
             head, tail = some.unbind(dim=1)
-            both = as_head.index_select(0, head) + as_tail.index_select(0, tail)
-            pair, query = both.split(self.hidden, dim=1)
+            pair = around + as_head.index_select(0, head) + as_tail.index_select(0, tail)
             pair = pair + as_distance.index_select(0, self.bucket(spans, some))
             product = mentions.index_select(0, head) * mentions.index_select(0, tail)
             pair = pair + F.linear(product, of_product)
-            pair = pair + self.attend(keys, as_context, query + self.query.bias, around)
             if self.evidence is not None:
                 pair = pair + F.linear(F.gelu(self.evidence(described)), of_evidence[0])
             scores.append(self.output(self.dropout(F.gelu(pair))))
@@ -128,21 +134,65 @@ class PairClassifier(torch.nn.Module):
         self,
         keys: torch.Tensor,
         values: torch.Tensor,
-        query: torch.Tensor,
+        head_queries: torch.Tensor,
+        tail_queries: torch.Tensor,
+        pairs: torch.Tensor,
         context: torch.Tensor,
     ) -> torch.Tensor:
-        """RETURNS (pairs, hidden): Weighted sum over the context's tokens.
+        """keys, values (tokens, hidden). head_queries, tail_queries (mentions, hidden): A pair's query
+        is the sum of its mentions'.
 
-        Each query is compared with the tokens of all these pairs, and what is not its own is hidden:
-        several times as fast as a copy of each pair's tokens, where the pairs share most of them."""
-        change = torch.tensor([1, -1, 1, -1], device=context.device).repeat(len(context))
-        open_ranges = context.new_zeros(len(keys) + 1).index_add(0, context.flatten(), change)
-        tokens = (open_ranges.cumsum(0) > 0).nonzero().squeeze(1)
-        start, end, start_2, end_2 = context.unsqueeze(2).unbind(dim=1)
-        own = (tokens >= start) & (tokens < end) | (tokens >= start_2) & (tokens < end_2)
-        scores = query @ keys.index_select(0, tokens).T / self.hidden**0.5
-        weights = scores.masked_fill(~own, float("-inf")).softmax(dim=1)
-        return weights @ values.index_select(0, tokens)
+        RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
+        queries = head_queries, tail_queries
+        # Both ends of a pair that reaches far are looked at among those that are near each
+        far = (context[:, 3] - context[:, 0] > FAR) & (context[:, 3] > context[:, 2])
+        first = context.where(~far[:, None], context[:, [0, 1, 1, 1]])
+        found, total = self.attend_near(keys, values, *queries, pairs, first)
+        rows = far.nonzero().squeeze(1)
+        if not len(rows):
+            return found
+        rows = rows.index_select(0, context[rows, 2].argsort(stable=True))
+        second = context.index_select(0, rows)[:, [2, 3, 3, 3]]
+        other, other_total = self.attend_near(
+            keys, values, *queries, pairs.index_select(0, rows), second
+        )
+        share = (other_total - total.index_select(0, rows)).sigmoid()  # the softmax over both ends
+        return found.index_add(0, rows, share * (other - found.index_select(0, rows)))
+
+    def attend_near(
+        self,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        head_queries: torch.Tensor,
+        tail_queries: torch.Tensor,
+        pairs: torch.Tensor,
+        context: torch.Tensor,
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """As `attend`. Each query is compared with the tokens of pairs that lie near it too, and what is
+        not its own is hidden: several times as fast as a copy of each pair's tokens.
+
+        context (pairs, 4): By where it starts.
+
+        RETURNS (pairs, hidden), (pairs, 1): Weighted sum over the context's tokens, and the logsumexp of
+            what they are weighted by."""
+        change = torch.tensor([1, -1, 1, -1], device=context.device)
+        found, totals, step = [], [], get_step(keys)
+        for own, some in zip(context.split(step), pairs.split(step)):
+            edges = own.new_zeros(len(keys) + 1)
+            edges.index_add_(0, own.flatten(), change.repeat(len(own)))
+            tokens = (edges.cumsum(0) > 0).nonzero().squeeze(1)
+            start, end, start_2, end_2 = own.unsqueeze(2).unbind(dim=1)
+            inside = (tokens >= start) & (tokens < end) | (tokens >= start_2) & (tokens < end_2)
+            head, tail = some.unbind(dim=1)
+            query = head_queries.index_select(0, head) + tail_queries.index_select(0, tail)
+            scores = query @ keys.index_select(0, tokens).T / self.hidden**0.5
+            scores = scores.masked_fill(~inside, float("-inf"))
+            highest = scores.amax(dim=1, keepdim=True).detach()
+            weights = (scores - highest).exp()
+            total = weights.sum(dim=1, keepdim=True)
+            found.append(weights @ values.index_select(0, tokens) / total)
+            totals.append(total.log() + highest)
+        return torch.cat(found), torch.cat(totals)
 
     def bucket(self, spans: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         """RETURNS (pairs,): Distance between the mentions' first tokens and which comes first."""
@@ -150,6 +200,11 @@ class PairClassifier(torch.nn.Module):
         edges = torch.tensor(DISTANCES, device=offset.device)
         bucket = torch.bucketize(offset.abs(), edges)
         return bucket + (offset < 0) * (len(DISTANCES) + 1)
+
+
+def get_step(X: torch.Tensor) -> int:
+    """RETURNS (int): Pairs at once where X lies."""
+    return PAIRS_AT_ONCE.get(X.device.type, PAIRS_AT_ONCE["cuda"])
 
 
 def build_pair_scorer(
@@ -239,8 +294,8 @@ def index_pairs(
     left, right = join(left), join(right)
     # A pair wider than the window is seen from both ends.
     wide = right - left > window
-    middle = numpy.where(wide, left + window // 2, right)
-    behind = numpy.where(wide, right - (window - window // 2), right)
+    middle = numpy.where(wide, left + (window + 1) // 2, right)
+    behind = numpy.where(wide, right - window // 2, right)  # empty if window is 1
     described = [numpy.zeros((len(left), 0), dtype="float32")]
     if evidence:
         described = [describe_pairs(candidate) for candidate in candidates]

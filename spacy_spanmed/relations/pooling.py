@@ -99,12 +99,10 @@ def decode(
         best = probs[:, :-1].argmax(axis=1)
         chosen &= numpy.arange(chosen.shape[1]) == best[:, None]
     scores = calibration.apply(probs[:, :-1])
-    rows_of: List[List[int]] = [[] for _ in candidate.arguments]
-    for row, group in enumerate(candidate.groups):
-        rows_of[group].append(row)
     found = Found([], [], candidate.cut)
     for group, column in zip(*numpy.nonzero(chosen)):
-        row = max(rows_of[group], key=lambda row: logits[row, column])
+        rows = numpy.flatnonzero(groups == group)
+        row = int(rows[logits[rows, column].argmax()])
         head, tail = (candidate.mentions[i] for i in candidate.pairs[row])
         label, score = labels[column], float(scores[group, column])
         negated = bool(probs[group, -1] > 0.5)

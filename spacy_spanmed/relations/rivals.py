@@ -49,9 +49,9 @@ def describe_rivals(candidate: CandidatePairs, pooled: numpy.ndarray) -> numpy.n
         return described
     described[:, :, 1] = _find_best_others(pooled.max(axis=1))[:, None]
     index: Dict[Any, int] = {}
-    ends = [[index.setdefault(end, len(index)) for end in pair] for pair in candidate.arguments]
+    heads, tails = zip(*candidate.arguments)
     # Each pair once among those of its head, and once among those of its tail
-    codes = numpy.array(ends).T.ravel()
+    codes = numpy.array([index.setdefault(end, len(index)) for end in (*heads, *tails)])
     nearer = _count_smaller(numpy.tile(_find_distances(candidate), 2), codes)
     described[:, :, 2:] = numpy.log1p(nearer).reshape(2, -1).T[:, None, :]
     return described

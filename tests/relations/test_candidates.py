@@ -130,7 +130,7 @@ def test_context_covers_the_pair_and_its_margin():
     # Wider than the window: half from either end, in rows of the concatenated Docs
     assert batch.context.tolist() == [[6, 11, 51, 56]]
     batch = index_pairs([100], [make_pairs(far, (0, 1))], ["X"], 2, 1)
-    assert batch.context.tolist() == [[3, 3, 52, 53]]
+    assert batch.context.tolist() == [[3, 4, 53, 53]]
     near = [Candidate(s, s + 1, s, s + 1, "Y") for s in (0, 1)]
     batch = index_pairs([3], [make_pairs(near, (1, 0))], ["X"], 2, 10)
     assert batch.context.tolist() == [[0, 3, 3, 3]]
