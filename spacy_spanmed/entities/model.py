@@ -70,14 +70,16 @@ class BiaffineSpans(torch.nn.Module):
             counts = torch.bincount(first // size, minlength=len(blocks))
             parts.append(first.split(counts.tolist()))
         logits: List[List[torch.Tensor]] = [[] for _ in firsts]
+        # From each token on all ends at once, in (token, hidden, width), without a copy
+        padding = (0, 0, 0, len(firsts) - 1)
+        windows = torch.nn.functional.pad(ends, padding).unfold(0, len(firsts), 1)
         for block, begin in enumerate(blocks):
             left = torch.einsum("ti,ioj->toj", starts[begin : begin + size], self.bilinear)
-            for width, part in enumerate(parts):
+            pairs = torch.bmm(left, windows[begin : begin + size])
+            for width, (part, of_width) in enumerate(zip(parts, pairs.unbind(dim=2))):
                 first = part[block]
-                last = first + width
-                scores = torch.einsum("toj,tj->to", left[first - begin], ends[last])
-                scores = scores + start_scores[first] + end_scores[last] + self.width.weight[width]
-                logits[width].append(scores)
+                scores = of_width[first - begin] + start_scores[first] + end_scores[first + width]
+                logits[width].append(scores + self.width.weight[width])
         return torch.cat([scores for of_width in logits for scores in of_width])
 
 
