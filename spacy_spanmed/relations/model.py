@@ -24,13 +24,10 @@ from ..entities.model import get_width
 from ..torch_layer import ModuleShim, check_lengths, make_torch_layer, run_module
 from .candidates import CandidatePairs
 from .evidence import SIZE, describe_pairs
+from .local_attention import attend, count_at_once
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
-# Pairs scored at once: bounds the memory of a Doc with thousands of mentions. On a CPU, so few that
-# they stay in the processor's cache and share most of the tokens around them.
-PAIRS_AT_ONCE = {"cpu": 256, "cuda": 4096}
-FAR = 512  # tokens from one end of a pair's context to the other
 
 
 class PairBatch(NamedTuple):
@@ -106,10 +103,10 @@ class PairClassifier(torch.nn.Module):
         ask_head, ask_tail = self.query.weight.split(self.hidden, dim=1)
         as_head, as_tail = F.linear(mentions, of_head), F.linear(mentions, of_tail)
         as_distance = F.linear(self.distance.weight, of_distance, self.combine.bias)
-        order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend_near`
+        order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend`
         pairs, context = pairs.index_select(0, order), context.index_select(0, order)
         evidence = evidence.index_select(0, order)
-        nearby = self.attend(
+        nearby = attend(
             keys,
             F.linear(values, of_context),
             F.linear(mentions, ask_head, self.query.bias),
@@ -117,7 +114,7 @@ class PairClassifier(torch.nn.Module):
             pairs,
             context,
         )
-        step = get_step(X)
+        step = count_at_once(X)
         scores = []
         for some, around, described in zip(*(x.split(step) for x in (pairs, nearby, evidence))):
             head, tail = some.unbind(dim=1)
@@ -130,81 +127,12 @@ class PairClassifier(torch.nn.Module):
             scores.append(self.output(self.dropout(F.gelu(pair))))
         return torch.cat(scores).index_select(0, order.argsort())
 
-    def attend(
-        self,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        head_queries: torch.Tensor,
-        tail_queries: torch.Tensor,
-        pairs: torch.Tensor,
-        context: torch.Tensor,
-    ) -> torch.Tensor:
-        """keys, values (tokens, hidden). head_queries, tail_queries (mentions, hidden): A pair's query
-        is the sum of its mentions'.
-
-        RETURNS (pairs, hidden): Weighted sum over the context's tokens."""
-        queries = head_queries, tail_queries
-        # Both ends of a pair that reaches far are looked at among those that are near each
-        far = (context[:, 3] - context[:, 0] > FAR) & (context[:, 3] > context[:, 2])
-        first = context.where(~far[:, None], context[:, [0, 1, 1, 1]])
-        found, total = self.attend_near(keys, values, *queries, pairs, first)
-        rows = far.nonzero().squeeze(1)
-        if not len(rows):
-            return found
-        rows = rows.index_select(0, context[rows, 2].argsort(stable=True))
-        second = context.index_select(0, rows)[:, [2, 3, 3, 3]]
-        other, other_total = self.attend_near(
-            keys, values, *queries, pairs.index_select(0, rows), second
-        )
-        share = (other_total - total.index_select(0, rows)).sigmoid()  # the softmax over both ends
-        return found.index_add(0, rows, share * (other - found.index_select(0, rows)))
-
-    def attend_near(
-        self,
-        keys: torch.Tensor,
-        values: torch.Tensor,
-        head_queries: torch.Tensor,
-        tail_queries: torch.Tensor,
-        pairs: torch.Tensor,
-        context: torch.Tensor,
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """As `attend`. Each query is compared with the tokens of pairs that lie near it too, and what is
-        not its own is hidden: several times as fast as a copy of each pair's tokens.
-
-        context (pairs, 4): By where it starts.
-
-        RETURNS (pairs, hidden), (pairs, 1): Weighted sum over the context's tokens, and the logsumexp of
-            what they are weighted by."""
-        change = torch.tensor([1, -1, 1, -1], device=context.device)
-        found, totals, step = [], [], get_step(keys)
-        for own, some in zip(context.split(step), pairs.split(step)):
-            edges = own.new_zeros(len(keys) + 1)
-            edges.index_add_(0, own.flatten(), change.repeat(len(own)))
-            tokens = (edges.cumsum(0) > 0).nonzero().squeeze(1)
-            start, end, start_2, end_2 = own.unsqueeze(2).unbind(dim=1)
-            inside = (tokens >= start) & (tokens < end) | (tokens >= start_2) & (tokens < end_2)
-            head, tail = some.unbind(dim=1)
-            query = head_queries.index_select(0, head) + tail_queries.index_select(0, tail)
-            scores = query @ keys.index_select(0, tokens).T / self.hidden**0.5
-            scores = scores.masked_fill(~inside, float("-inf"))
-            highest = scores.amax(dim=1, keepdim=True).detach()
-            weights = (scores - highest).exp()
-            total = weights.sum(dim=1, keepdim=True)
-            found.append(weights @ values.index_select(0, tokens) / total)
-            totals.append(total.log() + highest)
-        return torch.cat(found), torch.cat(totals)
-
     def bucket(self, spans: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         """RETURNS (pairs,): Distance between the mentions' first tokens and which comes first."""
         offset = spans[pairs[:, 1], 0] - spans[pairs[:, 0], 0]
         edges = torch.tensor(DISTANCES, device=offset.device)
         bucket = torch.bucketize(offset.abs(), edges)
         return bucket + (offset < 0) * (len(DISTANCES) + 1)
-
-
-def get_step(X: torch.Tensor) -> int:
-    """RETURNS (int): Pairs at once where X lies."""
-    return PAIRS_AT_ONCE.get(X.device.type, PAIRS_AT_ONCE["cuda"])
 
 
 def build_pair_scorer(
