@@ -1,7 +1,7 @@
 """Attention of pairs of mentions over the tokens around them.
 
 Each query is compared with the tokens of other pairs that lie near it too, and what is not its own is
-hidden: that is several times as fast as a copy of each pair's tokens.
+hidden: products that a processor is made for, instead of a copy of each pair's tokens.
 """
 
 from __future__ import annotations

@@ -100,8 +100,10 @@ def decode(
         chosen &= numpy.arange(chosen.shape[1]) == best[:, None]
     scores = calibration.apply(probs[:, :-1])
     found = Found([], [], candidate.cut)
+    by_group = groups.argsort(kind="stable")
+    starts = numpy.searchsorted(groups[by_group], numpy.arange(len(pooled) + 1))
     for group, column in zip(*numpy.nonzero(chosen)):
-        rows = numpy.flatnonzero(groups == group)
+        rows = by_group[starts[group] : starts[group + 1]]
         row = int(rows[logits[rows, column].argmax()])
         head, tail = (candidate.mentions[i] for i in candidate.pairs[row])
         label, score = labels[column], float(scores[group, column])
