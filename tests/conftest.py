@@ -8,7 +8,8 @@ import torch
 from spacy.training import Example
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from spacy_spanmed.doc import ENTITIES, RELATIONS, SPANS_KEY, set_layers, set_relation_tuples
+from spacy_spanmed.doc.layers import ENTITIES, RELATIONS, SPANS_KEY, set_layers
+from spacy_spanmed.doc.relations import set_relation_tuples
 
 TEXTS = [
     # text, entities, relations (head, tail, label, negated), layers

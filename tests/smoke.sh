@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 folder=${1:-smoke}
 mkdir -p "$folder"
 # weasel keeps its lock file beside project.yml: a copy of the project file leaves `all` alone
-for entry in configs spacy_spanmed pyproject.toml README.md LICENSE project.yml; do
+for entry in configs spacy_spanmed scripts benchmarks pyproject.toml README.md LICENSE project.yml; do
     rm -rf "${folder:?}/$entry"
     cp -r "$entry" "$folder/$entry"
 done

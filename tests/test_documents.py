@@ -4,16 +4,15 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from benchmarks.results import update_document
 from spacy_spanmed.cli import app
-from spacy_spanmed.results import update_document
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
 PROJECT = yaml.safe_load((ROOT / "project.yml").read_text(encoding="utf8"))
 

@@ -7,7 +7,7 @@ import spacy
 from spacy.cli.train import train
 from spacy.tokens import DocBin
 
-from spacy_spanmed.doc import ENTITIES, RELATIONS
+from spacy_spanmed.doc.layers import ENTITIES, RELATIONS
 from tests.conftest import TEXTS, make_reference
 
 CONFIG = Path(__file__).parent.parent / "configs" / "finetune.cfg"

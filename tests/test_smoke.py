@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from spacy_spanmed.precision import resolve_precision
+from spacy_spanmed.encoder.cpu.precision import resolve_precision
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 CHECK = """
+from tests import ROOT
 import spacy
 nlp = spacy.load("en_spanmed_smoke")
 doc = nlp("Cisplatin inhibits the repair of damaged DNA and causes acute renal failure.")

@@ -2,22 +2,16 @@
 
 import typer
 
-from . import (
-    baselines,
-    bench,
-    convert,
-    corpus,
-    estimate,
-    evaluate,
-    export,
-    lost,
-    package,
-    pretrain,
-    results,
-    terms,
-    visualize,
-)
-from .common import CONTEXT_SETTINGS
+from . import convert, estimate, evaluate, export, lost, package, pretrain, terms, visualize
+from .common import CONTEXT_SETTINGS, fail
+
+# Commands that serve this project's repository alone, and are no longer part of the package
+MOVED = {
+    "bench": "python -m benchmarks",
+    "baseline": "python -m benchmarks baseline",
+    "results": "python -m benchmarks results",
+    "corpus": "python -m scripts.nero",
+}
 
 app = typer.Typer(
     name="spanmed",
@@ -25,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(corpus.app, name="corpus")
 app.command()(convert.convert)
 app.command()(export.export)
 app.command()(lost.lost)
@@ -36,7 +29,16 @@ app.command(context_settings=CONTEXT_SETTINGS)(evaluate.evaluate)
 app.command()(package.finalize)
 app.command()(package.package)
 app.command()(package.install)
-app.add_typer(baselines.app, name="baseline")
-app.add_typer(bench.app, name="bench")
-app.command()(results.results)
 app.command()(visualize.visualize)
+
+
+def _say_where(old: str, new: str) -> None:
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+
+    @app.command(old, hidden=True, context_settings=settings)
+    def moved() -> None:
+        fail(f"`spanmed {old}` is now `{new}`, in a checkout of the project: it serves that alone.")
+
+
+for _old, _new in MOVED.items():
+    _say_where(_old, _new)

@@ -1,10 +1,11 @@
 """What the commands on corpora share: options, progress, tables, and errors in one line."""
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Union
+from typing import Any, NoReturn
 
 import typer
 from click import UsageError
@@ -15,9 +16,8 @@ from rich.table import Table
 from spacy.cli._util import parse_config_overrides
 
 from ..corpora import report
-from ..corpora.errors import CorpusError
-from ..corpora.formats import FORMATS
-from ..corpora.problems import Problems
+from ..corpora.formats.registry import FORMATS
+from ..util.problems import CorpusError, Problems
 
 FORMAT_HELP = f"Format: {', '.join(FORMATS)}; auto looks at names and beginnings."
 ON_ERROR_HELP = (
@@ -44,7 +44,7 @@ def print_left_out(problems: Problems) -> None:
         typer.echo(f"Left out: {number:,} x {kind} (first: {problems.examples[kind][0]})", err=True)
 
 
-def parse_overrides(args: List[str]) -> Dict[str, Any]:
+def parse_overrides(args: list[str]) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): Settings given as options, by dotted key. An option that is neither
     one of the command's nor a setting ends the command."""
     try:
@@ -63,14 +63,14 @@ def fail(message: str) -> NoReturn:
 
 
 @contextmanager
-def errors_in_one_line(output: Optional[Path] = None) -> Iterator[None]:
+def errors_in_one_line(output: Path | None = None) -> Iterator[None]:
     """Turn what a user can put right into one line on standard error, and exit code 1. Warnings
     become a line each.
 
     output (Optional[Path]): What is written meanwhile, for errors that name no file.
     """
 
-    def show(message: Union[Warning, str], *args: Any, **kwargs: Any) -> None:
+    def show(message: Warning | str, *args: Any, **kwargs: Any) -> None:
         typer.echo(f"Warning: {' '.join(str(message).split())}", err=True)
 
     try:

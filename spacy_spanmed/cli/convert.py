@@ -1,19 +1,18 @@
 """`spanmed convert`: corpora in common formats become gold Docs for training."""
 
 from pathlib import Path
-from typing import List, Optional
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from typing_extensions import Annotated
 
 from ..corpora.convert import convert as convert_sources
 from ..corpora.convert import parse_split, report_path, tables
-from ..corpora.formats import AUTO
+from ..corpora.docbin import SHARD_SIZE
+from ..corpora.formats.registry import AUTO
 from ..corpora.label_map import read_label_map
-from ..corpora.problems import RAISE
-from ..corpora.shards import SHARD_SIZE
-from ..corpora.text_files import printable
+from ..util.problems import RAISE
+from ..util.text_files import printable
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,
@@ -27,18 +26,18 @@ from .common import (
 
 def convert(
     paths: Annotated[
-        List[Path],
+        list[Path],
         typer.Argument(
             metavar="SOURCE... OUT", help="Files, or folders of brat; last, the output."
         ),
     ],
     format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
     labels: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(help="YAML file with other names for labels; null leaves one out."),
     ] = None,
     layers: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="What is annotated, separated by commas: entities, relations. Default: entities, "
             "and relations if there is any."
@@ -46,7 +45,7 @@ def convert(
     ] = None,
     on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
     split: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="Split by document, as in train=0.8,dev=0.1,test=0.1. OUT is then a folder."
         ),
@@ -57,7 +56,7 @@ def convert(
         typer.Option(min=1, help="Documents a file. If there are more, OUT.spacy is a folder."),
     ] = SHARD_SIZE,
     labels_out: Annotated[
-        Optional[Path], typer.Option(help="Folder for the labels, for `spacy train`.")
+        Path | None, typer.Option(help="Folder for the labels, for `spacy train`.")
     ] = None,
 ) -> None:
     """Convert annotated corpora to .spacy data: PubTator, BioC, brat, CoNLL, JSON lines.

@@ -1,7 +1,7 @@
 """``spanmed estimate``."""
 
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import typer
 
@@ -11,17 +11,17 @@ from .common import fail, parse_overrides
 def estimate(
     ctx: typer.Context,
     config_path: Path = typer.Argument(..., help="Config file, such as configs/pretrain.cfg"),
-    tokens: Optional[float] = typer.Option(
+    tokens: float | None = typer.Option(
         None, "--tokens", help="Tokens to train on, such as 1e9 (training.total_tokens)"
     ),
     workers: int = typer.Option(1, "--workers", "-n", min=1, help="Workers that share the run"),
     efficiency: float = typer.Option(
         0.9, "--efficiency", help="Part of its speed that each of several workers keeps (assumed)"
     ),
-    tokens_per_second: Optional[float] = typer.Option(
+    tokens_per_second: float | None = typer.Option(
         None, "--tokens-per-second", help="Speed of one worker, instead of measuring it"
     ),
-    record: Optional[Path] = typer.Option(
+    record: Path | None = typer.Option(
         None, "--record", help="Record of a run to take the speed from, instead of measuring it"
     ),
     measure: bool = typer.Option(
@@ -52,8 +52,8 @@ def estimate(
 
     # Imported late, because torch and transformers take seconds that --help need not wait for.
     try:
-        from spacy_spanmed.pretraining import estimate as estimates
-        from spacy_spanmed.pretraining.config import load_settings
+        from ..pretraining import estimate as estimates
+        from ..pretraining.config import load_settings
     except (ImportError, RuntimeError) as err:  # transformers wraps some in a RuntimeError
         fail(f"{err}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
     try:

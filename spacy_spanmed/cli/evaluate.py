@@ -5,10 +5,11 @@ command prints a fixed choice of them, this one prints them all.
 """
 
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Annotated, Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,11 +22,11 @@ from spacy.training.corpus import walk_corpus
 from spacy.util import load_model
 from thinc.api import ConfigValidationError, fix_random_seed
 
-from ..doc import get_layers
-from ..files import write_json
-from ..provenance import file_sha256, git_commit
-from ..relation_scoring import gold_label_counts
-from ..reporting import print_scores
+from ..doc.layers import get_layers
+from ..scoring.relations import gold_label_counts
+from ..scoring.tables import print_scores
+from ..util.files import write_json
+from ..util.provenance import file_sha256, git_commit
 from .common import parse_overrides
 
 
@@ -34,15 +35,15 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Name of an installed pipeline, or its directory.")],
     data: Annotated[Path, typer.Argument(help="A .spacy file, or a directory of them.")],
     output: Annotated[
-        Optional[Path], typer.Option("--output", "-o", help="JSON file for all scores.")
+        Path | None, typer.Option("--output", "-o", help="JSON file for all scores.")
     ] = None,
     code: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option("--code", "-c", help="Python file to import first (registered functions)."),
     ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
     batch_size: Annotated[
-        Optional[int], typer.Option(help="Documents a batch. Default: the pipeline's own.", min=1)
+        int | None, typer.Option(help="Documents a batch. Default: the pipeline's own.", min=1)
     ] = None,
     per_type: Annotated[
         bool, typer.Option("--per-type/--brief", help="Print a row for each label, or only totals.")
@@ -96,7 +97,7 @@ def load_pipeline(model: str, overrides: Mapping[str, Any] = {}) -> Language:
         raise ValueError(f"Can't load the pipeline '{model}': {reason}") from error
 
 
-def read_examples(nlp: Language, data: Path) -> List[Example]:
+def read_examples(nlp: Language, data: Path) -> list[Example]:
     """Read what `spacy.Corpus` would, but say which file is broken.
 
     nlp (Language): Its tokenizer makes the predicted Docs.
@@ -109,7 +110,7 @@ def read_examples(nlp: Language, data: Path) -> List[Example]:
         raise ValueError(f"No such file or directory: '{data}'")
     if data.is_file() and data.suffix != ".spacy":
         raise ValueError(f"'{data}' is not a .spacy file. Convert it first: `spanmed convert`.")
-    examples: List[Example] = []
+    examples: list[Example] = []
     for path in _data_files(data):
         try:
             examples.extend(Corpus(path)(nlp))
@@ -127,7 +128,7 @@ def read_examples(nlp: Language, data: Path) -> List[Example]:
     return examples
 
 
-def find_problems(nlp: Language, examples: List[Example]) -> List[str]:
+def find_problems(nlp: Language, examples: list[Example]) -> list[str]:
     """Reasons why a score will be lower than one might expect, or absent.
 
     nlp (Language): The pipeline.
@@ -153,10 +154,10 @@ def find_problems(nlp: Language, examples: List[Example]) -> List[str]:
 
 def evaluate_examples(
     nlp: Language,
-    examples: List[Example],
-    console: Optional[Console] = None,
-    batch_size: Optional[int] = None,
-) -> Dict[str, Any]:
+    examples: list[Example],
+    console: Console | None = None,
+    batch_size: int | None = None,
+) -> dict[str, Any]:
     """`nlp.evaluate` with a progress bar.
 
     nlp (Language): The pipeline.
@@ -191,7 +192,7 @@ def _watch_pipe(nlp: Language, advance: Callable[[], None]) -> Iterator[None]:
             yield doc
             advance()
 
-    setattr(nlp, "pipe", watched)
+    nlp.pipe = watched
     try:
         yield
     finally:
@@ -200,7 +201,7 @@ def _watch_pipe(nlp: Language, advance: Callable[[], None]) -> Iterator[None]:
 
 def describe_run(
     nlp: Language, model: str, data: Path, overrides: Mapping[str, Any]
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """What was measured on what, for the JSON file.
 
     nlp (Language): The pipeline.
@@ -212,7 +213,7 @@ def describe_run(
         the working directory (None outside a git repository), and the overrides,
         and what the encoders computed in.
     """
-    from ..encoder import find_encoders  # which imports torch, that another pipeline may not need
+    from ..encoder.shim import find_encoders
 
     meta = nlp.meta
     return {
@@ -242,7 +243,7 @@ def hash_data(data: Path) -> str:
     return hashlib.sha256("".join(lines).encode("utf8")).hexdigest()
 
 
-def _data_files(data: Path) -> List[Path]:
+def _data_files(data: Path) -> list[Path]:
     if data.is_file():
         return [data]
     if not any(data.rglob("*.spacy")):  # spaCy would warn about it on top of our own error

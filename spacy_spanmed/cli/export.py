@@ -1,23 +1,22 @@
 """`spanmed export`: Docs, gold or predicted, in formats that other programs read."""
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Callable, Iterable, Iterator, Optional, Set, Tuple
+from typing import Annotated
 
 import spacy
 import typer
 from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
-from typing_extensions import Annotated
 
-from ..corpora.errors import CorpusError
-from ..corpora.export_tables import TABLE_FORMATS, import_pyarrow, write_tables
-from ..corpora.formats import AUTO, FORMATS, get_writer
+from ..corpora.docs import make_source_document
+from ..corpora.export import TABLE_FORMATS, import_pyarrow, write_tables
+from ..corpora.formats.registry import AUTO, FORMATS, get_writer
 from ..corpora.inputs import iter_docs, iter_texts, name_doc, predict
-from ..corpora.problems import RAISE, Problems
 from ..corpora.source import SourceDocument
-from ..corpora.source_docs import make_source_document
-from ..corpora.text_files import printable
-from ..tokenizer import create_tokenizer
+from ..pipeline.tokenizer import create_tokenizer
+from ..util.problems import RAISE, CorpusError, Problems
+from ..util.text_files import printable
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,
@@ -33,7 +32,7 @@ EXPORTS = (*(name for name, item in FORMATS.items() if item.written), *TABLE_FOR
 SUFFIXES = {".pubtator": "pubtator", ".jsonl": "jsonl", ".json": "bioc-json"}
 
 # A Doc, and the text it was predicted from
-Item = Tuple[Doc, Optional[SourceDocument]]
+Item = tuple[Doc, SourceDocument | None]
 
 
 def export(
@@ -49,11 +48,11 @@ def export(
         Path, typer.Argument(metavar="OUT", help="File, or folder for brat, csv, parquet.")
     ],
     format: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(help=f"What to write: {', '.join(EXPORTS)}. Default: by OUT's suffix."),
     ] = None,
     model: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(help="Pipeline, by name or directory, to run over the texts of the input."),
     ] = None,
     input_format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
@@ -108,7 +107,7 @@ def _make_source_document(item: Item) -> SourceDocument:
 
 
 def _read(
-    source: Path, model: Optional[str], format: str, problems: Problems, gpu_id: int
+    source: Path, model: str | None, format: str, problems: Problems, gpu_id: int
 ) -> Iterator[Item]:
     if model is None:
         tokenize = create_tokenizer(spacy.blank("en"))
@@ -124,7 +123,7 @@ def _read(
 
 
 def _watch(items: Iterable[Item], show: Callable[[int], None]) -> Iterator[Item]:
-    taken: Set[str] = set()
+    taken: set[str] = set()
     for number, item in enumerate(items, start=1):
         name_doc(item[0], number, taken)
         yield item

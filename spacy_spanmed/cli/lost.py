@@ -1,17 +1,16 @@
 """`spanmed lost`: which gold mentions a tokenizer can't express."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Annotated
 
 import spacy
 import typer
-from typing_extensions import Annotated
 
 from ..corpora.alignment import lost_mentions
-from ..corpora.formats import AUTO
+from ..corpora.formats.registry import AUTO
 from ..corpora.inputs import iter_docs
-from ..corpora.problems import RAISE
-from ..tokenizer import create_tokenizer
+from ..pipeline.tokenizer import create_tokenizer
+from ..util.problems import RAISE
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,
@@ -27,7 +26,7 @@ from .evaluate import load_pipeline
 def lost(
     data: Annotated[Path, typer.Argument(help="A .spacy file or folder, or an annotated corpus.")],
     model: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help="Pipeline whose tokenizer to examine, by name or directory. Default: the "
             "biomedical tokenizer."

@@ -1,7 +1,6 @@
 """`spanmed finalize`, `package` and `install`: from a trained pipeline to wheels."""
 
 from pathlib import Path
-from typing import List, Optional
 
 import typer
 from rich.console import Console
@@ -18,9 +17,9 @@ def finalize(
     output: Path = typer.Argument(..., help="Where to write the finished pipeline."),
     name: str = typer.Option("spanmed", help="Name of the model, without the language."),
     version: str = typer.Option("0.1.0", help="Version of the model."),
-    sources: List[str] = typer.Option([], "--source", help="Data it was made from; repeatable."),
-    dev: Optional[Path] = typer.Option(None, help="Development set to calibrate and tune on."),
-    like: Optional[Path] = typer.Option(
+    sources: list[str] = typer.Option([], "--source", help="Data it was made from; repeatable."),
+    dev: Path | None = typer.Option(None, help="Development set to calibrate and tune on."),
+    like: Path | None = typer.Option(
         None, help="Take both from this tuned pipeline: for one that was trained on dev too."
     ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU."),
@@ -35,15 +34,23 @@ def finalize(
         fail(f"No pipeline at {source}: train one first (spacy project run train).")
     from spacy.cli._util import setup_gpu
 
-    from ..packaging import finalize as run
+    from ..corpora.docbin import create_gold_corpus
+    from ..tuning.finalize import finalize as run
 
     setup_gpu(gpu_id, silent=True)
     with errors_in_one_line(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         try:
             with console.status("Rounding weights and tuning thresholds ..."):
+                read_dev = None if dev is None else create_gold_corpus(dev)
                 nlp = run(
-                    source, output, name=name, version=version, sources=sources, dev=dev, like=like
+                    source,
+                    output,
+                    name=name,
+                    version=version,
+                    sources=sources,
+                    dev=read_dev,
+                    like=like,
                 )
         except ValueError as error:
             fail(str(error))
@@ -66,7 +73,7 @@ def finalize(
 def package(
     model: Path = typer.Argument(..., help="Pipeline written by `spanmed finalize`."),
     output: Path = typer.Argument(Path("dist"), help="Folder for the wheels."),
-    metrics: Optional[Path] = typer.Option(None, help="Test scores (JSON) for the model card."),
+    metrics: Path | None = typer.Option(None, help="Test scores (JSON) for the model card."),
     project: Path = typer.Option(Path("."), help="Folder with the package's pyproject.toml."),
 ) -> None:
     """Build two wheels: the pipeline's, and that of the package it needs.
@@ -75,7 +82,7 @@ def package(
     """
     if not (model / "meta.json").is_file():
         fail(f"No pipeline at {model}: run `spanmed finalize` first.")
-    from ..packaging import build_wheels
+    from ..util.wheels import build_wheels
 
     with errors_in_one_line(output):
         try:
@@ -100,7 +107,7 @@ def install(
     wheels = sorted(wheel_dir.glob(f"{name}-*.whl"))
     if not wheels:
         fail(f"No {name}-*.whl in {wheel_dir}: run `spanmed package` first.")
-    from ..packaging import install as run
+    from ..util.wheels import install as run
 
     try:
         done = run(wheels[-1])

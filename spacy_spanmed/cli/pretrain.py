@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Optional
 
 import typer
 
@@ -12,7 +11,7 @@ from .common import fail, parse_overrides
 def pretrain(
     ctx: typer.Context,
     config_path: Path = typer.Argument(..., help="Config file, such as configs/pretrain.cfg"),
-    output: Optional[Path] = typer.Option(
+    output: Path | None = typer.Option(
         None, "--output", "-o", help="Directory of the pretrained encoder (paths.output)"
     ),
     restart: bool = typer.Option(
@@ -42,9 +41,9 @@ def pretrain(
 
     # Imported late, because torch and transformers take seconds that --help need not wait for.
     try:
-        from spacy_spanmed.pretraining.config import load_settings
-        from spacy_spanmed.pretraining.run import pretrain as run
-        from spacy_spanmed.pretraining.workers import StoppedByMain, disconnect_workers
+        from ..pretraining.config import load_settings
+        from ..pretraining.distributed import StoppedByMain, disconnect_workers
+        from ..pretraining.run import pretrain as run
     except (ImportError, RuntimeError) as err:  # transformers wraps some in a RuntimeError
         fail(f"{err}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
     rank = int(os.environ.get("RANK", 0))

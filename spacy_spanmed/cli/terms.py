@@ -2,18 +2,17 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import List
+from typing import Annotated
 
 import spacy
 import typer
-from typing_extensions import Annotated
 
-from ..corpora.formats import AUTO
+from ..corpora.formats.registry import AUTO
 from ..corpora.inputs import iter_docs
-from ..corpora.problems import RAISE
-from ..corpora.text_files import write_text_atomically
-from ..mentions import get_mentions
-from ..tokenizer import create_tokenizer
+from ..doc.mentions import get_mentions
+from ..pipeline.tokenizer import create_tokenizer
+from ..util.problems import RAISE
+from ..util.text_files import write_text_atomically
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,
@@ -27,7 +26,7 @@ from .common import (
 
 def terms(
     paths: Annotated[
-        List[Path],
+        list[Path],
         typer.Argument(
             metavar="SOURCE... OUT.txt",
             help=".spacy files or folders, or annotated corpora: training data only. Last, the "

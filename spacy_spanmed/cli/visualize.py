@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import Annotated
 
 import spacy
 import typer
@@ -12,22 +13,20 @@ from rich.console import Console
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
 from spacy.tokens import Doc
-from typing_extensions import Annotated
 
-from ..corpora.errors import CorpusError
+from ..corpora.docbin import is_docs, read_docs
 from ..corpora.inputs import iter_texts, predict
-from ..corpora.problems import SKIP, Problems
-from ..corpora.shards import is_docs, read_docs
 from ..corpora.source import SourceDocument
-from ..corpora.text_files import file_stem, open_bytes, printable
-from ..files import write_atomically
-from ..visualize import render_html
+from ..util.files import write_atomically
+from ..util.problems import SKIP, CorpusError, Problems
+from ..util.text_files import file_stem, open_bytes, printable
+from ..visualize.page import render_html
 from .common import document_progress, errors_in_one_line, print_left_out
 from .evaluate import load_pipeline
 
 DEFAULT_MODEL = "en_spanmed"
 STANDARD_INPUT = "-"
-Found = Tuple[List[Doc], int]  # what is shown, and the number of documents besides
+Found = tuple[list[Doc], int]  # what is shown, and the number of documents besides
 # Annotated corpora: shown as text, their annotation would be taken for text
 _CORPORA = (".pubtator", ".jsonl", ".json", ".xml", ".ann", ".conll", ".iob")
 
@@ -45,18 +44,18 @@ def visualize(
         "visualization.html"
     ),
     model: Annotated[
-        Optional[str],
+        str | None,
         typer.Option(
             help=f"Pipeline, by name or directory. Default: for text {DEFAULT_MODEL}; for .spacy "
             "data none, which shows the annotation in it."
         ),
     ] = None,
     title: Annotated[
-        Optional[str], typer.Option(help="Title of the page. Default: the file's name.")
+        str | None, typer.Option(help="Title of the page. Default: the file's name.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many documents.")] = 20,
     nested: Annotated[
-        Optional[bool],
+        bool | None,
         typer.Option(
             "--nested/--flat",
             help="Show overlapping mentions too, or only doc.ents. Default: all that gold "
@@ -94,7 +93,7 @@ def visualize(
     typer.echo(printable(f"Wrote {output}: {len(docs):,} document{'s' * (len(docs) != 1)}"))
 
 
-def find_file(source: str) -> Optional[Path]:
+def find_file(source: str) -> Path | None:
     """Tell a file from a text.
 
     source (str): What was given.
@@ -149,7 +148,7 @@ def _take_text(source: str) -> str:
     return _decode(os.fsencode(source), "The text")  # the command line's bytes, as they were
 
 
-def _read_docs(path: Path, model: Optional[str], limit: int, gpu_id: int) -> Found:
+def _read_docs(path: Path, model: str | None, limit: int, gpu_id: int) -> Found:
     if model is not None:
         return _predict(iter_texts(path, Problems()), model, limit, gpu_id)
     docs = read_docs(path)

@@ -1,1 +1,1 @@
-"""Readers of annotated corpora. Each yields Docs that say which annotation layers they carry."""
+"""Annotated corpora: from sources in many formats to gold Docs, and back."""

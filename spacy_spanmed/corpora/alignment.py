@@ -8,27 +8,20 @@ a token, that token is split there. So nothing is lost to tokenization in traini
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from spacy.tokens import Doc, Span
 from spacy.util import filter_spans
 
-from spacy_spanmed.doc import (
-    ENTITIES,
-    META_KEY,
-    RELATIONS,
-    SPANS_KEY,
-    RelationTuple,
-    set_concept_relation_tuples,
-    set_layers,
-    set_relation_tuples,
-)
-from spacy_spanmed.mentions import Mention, get_mentions
+from ..doc.layers import ENTITIES, META_KEY, RELATIONS, SPANS_KEY, set_layers
+from ..doc.mentions import Mention, get_mentions
+from ..doc.relations import RelationTuple, set_concept_relation_tuples, set_relation_tuples
 
 Tokenize = Callable[[str], Doc]
 
 
-def trim_offsets(text: str, start: int, end: int) -> Tuple[int, int]:
+def trim_offsets(text: str, start: int, end: int) -> tuple[int, int]:
     """Check a mention's offsets and trim white space from its ends.
 
     text (str): The text.
@@ -62,8 +55,8 @@ def split_tokens(doc: Doc, boundaries: Iterable[int]) -> Doc:
     RETURNS (Doc): The same Doc if no token had to be split, else a new one of the same text.
     """
     cuts = sorted(set(boundaries))
-    words: List[str] = []
-    spaces: List[bool] = []
+    words: list[str] = []
+    spaces: list[bool] = []
     for token in doc:
         text, start, whitespace = token.text, token.idx, bool(token.whitespace_)
         end = start + len(text)
@@ -83,9 +76,9 @@ def make_gold_doc(
     relations: Iterable[Sequence[Any]] = (),
     *,
     layers: Iterable[str],
-    meta: Optional[Dict[str, str]] = None,
-    kb_ids: Optional[Dict[Mention, str]] = None,
-    concept_relations: Optional[Iterable[Sequence[Any]]] = None,
+    meta: dict[str, str] | None = None,
+    kb_ids: dict[Mention, str] | None = None,
+    concept_relations: Iterable[Sequence[Any]] | None = None,
 ) -> Doc:
     """Build a gold Doc.
 
@@ -99,7 +92,7 @@ def make_gold_doc(
         `doc.ents` set: to the flat subset of the mentions, longest first, then leftmost.
     meta (Optional[Dict[str, str]]): Stored under `doc.user_data["spanmed_meta"]`.
     kb_ids (Optional[Dict[Mention, str]]): `span.kb_id_` of trimmed mentions: see
-        `spacy_spanmed.concepts.join_ids`.
+        `spacy_spanmed.doc.join_ids`.
     concept_relations (Optional[Iterable[Sequence]]): ConceptRelationTuples, of a text whose
         relations are between concepts; the relations between mentions are then not annotated.
     RETURNS (Doc): The Doc, on whose token boundaries every mention and argument lies.
@@ -158,7 +151,7 @@ class LostMentions(NamedTuple):
 
     lost: int
     total: int
-    examples: List[str]
+    examples: list[str]
 
     @property
     def share(self) -> float:
@@ -175,7 +168,7 @@ def lost_mentions(docs: Iterable[Doc], tokenize: Tokenize, max_examples: int = 2
     RETURNS (LostMentions): The figures, with examples.
     """
     lost = total = 0
-    examples: List[str] = []
+    examples: list[str] = []
     for gold in docs:
         text = gold.text
         tokenized = tokenize(text)

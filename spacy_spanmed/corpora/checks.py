@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any
 
 from srsly.msgpack import packb
 
-from ..concepts import NO_ID
+from ..doc.concepts import NO_ID
+from ..util.problems import Problems
 from .offsets import explain_mismatch, same_string, trim_mention
-from .problems import Problems
 from .source import SourceDocument, SourceMention, SourceRelation
 from .splits import stable_hash
 
@@ -56,7 +57,7 @@ def check_documents(
     YIELDS (SourceDocument): Documents with offsets that hold.
     RAISES (CorpusError): At the first problem, unless problems are skipped.
     """
-    seen: Set[int] = set()
+    seen: set[int] = set()
     for document in documents:
         facts[f"{DOCUMENTS} {IN_SOURCE}"] += 1
         facts[f"{MENTIONS} {IN_SOURCE}"] += len(document.mentions)
@@ -73,7 +74,7 @@ def check_documents(
         yield replace(document, mentions=mentions, relations=relations)
 
 
-def _check_document(document: SourceDocument, seen: Set[int], problems: Problems) -> bool:
+def _check_document(document: SourceDocument, seen: set[int], problems: Problems) -> bool:
     try:
         _check_storable(document)
     except (UnicodeError, OverflowError, ValueError, TypeError) as error:
@@ -100,7 +101,7 @@ def _check_document(document: SourceDocument, seen: Set[int], problems: Problems
 
 def _check_storable(document: SourceDocument) -> None:
     """Try the encoding that `.spacy` files have. RAISES (ValueError and others): If it fails."""
-    values: List[object] = [document.id, document.text, document.info]
+    values: list[object] = [document.id, document.text, document.info]
     for mention in document.mentions:
         values += (mention.id, mention.label, mention.concepts, mention.info)
     for relation in document.relations:
@@ -115,11 +116,11 @@ def _check_storable(document: SourceDocument) -> None:
 
 def _check_mentions(
     document: SourceDocument, problems: Problems, facts: Counter
-) -> Tuple[List[SourceMention], Dict[str, Optional[str]]]:
+) -> tuple[list[SourceMention], dict[str, str | None]]:
     """RETURNS (Tuple[List[SourceMention], Dict[str, Optional[str]]]): The mentions to keep; and
     for each id that the source uses that of the mention now meant, None if that isn't clear."""
-    kept: Dict[Tuple[int, int, str], SourceMention] = {}
-    names: Dict[str, Optional[str]] = {}
+    kept: dict[tuple[int, int, str], SourceMention] = {}
+    names: dict[str, str | None] = {}
     for source in document.mentions:
         mention = _check_mention(source, document, problems)
         if mention is None:
@@ -154,7 +155,7 @@ def _check_mentions(
     return list(kept.values()), names
 
 
-def _join_info(first: Dict[str, Any], second: Dict[str, Any]) -> Tuple[Dict[str, Any], bool]:
+def _join_info(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """RETURNS (Tuple[Dict[str, Any], bool]): What two equal mentions say, and whether all of the
     second is in it."""
     joined, whole = dict(first), True
@@ -171,7 +172,7 @@ def _join_info(first: Dict[str, Any], second: Dict[str, Any]) -> Tuple[Dict[str,
 
 def _check_mention(
     mention: SourceMention, document: SourceDocument, problems: Problems
-) -> Optional[SourceMention]:
+) -> SourceMention | None:
     """RETURNS (Optional[SourceMention]): The mention, trimmed; None if it isn't usable."""
     text, start, end = document.text, mention.start, mention.end
     name = f"Mention {mention.id or mention.text or ''!r} at characters {start} to {end}"
@@ -217,13 +218,13 @@ def _check_mention(
 
 def _check_relations(
     document: SourceDocument,
-    mentions: List[SourceMention],
-    names: Dict[str, Optional[str]],
+    mentions: list[SourceMention],
+    names: dict[str, str | None],
     problems: Problems,
     facts: Counter,
-) -> List[SourceRelation]:
+) -> list[SourceRelation]:
     concepts = {name for mention in mentions for name in mention.concepts}
-    kept: Dict[Tuple[object, ...], SourceRelation] = {}
+    kept: dict[tuple[object, ...], SourceRelation] = {}
     for source in document.relations:
         relation = _check_relation(source, document, concepts, names, problems)
         if relation is None:
@@ -247,10 +248,10 @@ def _check_relations(
 def _check_relation(
     relation: SourceRelation,
     document: SourceDocument,
-    concepts: Set[str],
-    names: Dict[str, Optional[str]],
+    concepts: set[str],
+    names: dict[str, str | None],
     problems: Problems,
-) -> Optional[SourceRelation]:
+) -> SourceRelation | None:
     """RETURNS (Optional[SourceRelation]): A relation of known things; None if it isn't one."""
     place = relation.place or document.place
     name = f"Relation {relation.label!r} of {relation.head!r} and {relation.tail!r}"
@@ -284,14 +285,14 @@ def _check_relation(
     return relation if (head, tail) == ends else replace(relation, head=head, tail=tail)
 
 
-def _is_composite(argument: str, concepts: Set[str]) -> bool:
+def _is_composite(argument: str, concepts: set[str]) -> bool:
     """RETURNS (bool): Whether a relation's argument joins several known concepts, as in BioRED's
     "D017180|D014693". It stays as it is: such a relation isn't learned, and counts as missed."""
     parts = split_composite(argument)
     return len(parts) > 1 and concepts.issuperset(parts)
 
 
-def split_composite(argument: str) -> List[str]:
+def split_composite(argument: str) -> list[str]:
     """RETURNS (List[str]): The identifiers that a relation's argument may join."""
     return re.split(r"[|,;]", argument)
 
@@ -301,8 +302,8 @@ def split_composite(argument: str) -> List[str]:
 
 def _count(
     document: SourceDocument,
-    mentions: List[SourceMention],
-    relations: List[SourceRelation],
+    mentions: list[SourceMention],
+    relations: list[SourceRelation],
     facts: Counter,
 ) -> None:
     known = {name for mention in mentions for name in mention.concepts}
@@ -323,7 +324,7 @@ def _count(
     facts["relations of something with itself"] += sum(r.head == r.tail for r in relations)
 
 
-def _count_overlapping(mentions: List[SourceMention]) -> int:
+def _count_overlapping(mentions: list[SourceMention]) -> int:
     ordered = sorted((mention.start, mention.end) for mention in mentions)
     overlapping, furthest = set(), -1  # the furthest-reaching mention so far
     for i, (start, _) in enumerate(ordered):

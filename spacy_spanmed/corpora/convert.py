@@ -4,38 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import (
     Any,
-    Callable,
-    Dict,
-    Iterable,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
 )
 
 import spacy
 
-from ..files import write_json
-from ..tokenizer import create_tokenizer
+from ..pipeline.tokenizer import create_tokenizer
+from ..util.files import write_json
+from ..util.problems import CorpusError, Problems
+from ..util.text_files import printable
 from .alignment import Tokenize
 from .checks import DOCUMENTS, IN_SOURCE, KEPT, MENTIONS, RELATIONS, UNUSABLE
-from .errors import CorpusError
-from .formats import AUTO, detect_format, find_layers, read_sources
+from .docbin import SHARD_SIZE, ShardWriter, read_docs
+from .docs import try_make_doc
+from .formats.registry import AUTO, detect_format, find_layers, read_sources
 from .label_map import LabelMap
 from .labels import write_labels
-from .problems import Problems
 from .report import Description, Table, split_tables
-from .shards import SHARD_SIZE, ShardWriter, read_docs
 from .source import SourceDocument
-from .source_docs import try_make_doc
 from .splits import TRAIN, stable_hash
-from .text_files import printable
 
 ALL = "all"
 # A vocabulary keeps every word it has seen, so a long run gets a new one now and then.
@@ -49,15 +39,15 @@ def convert(
     output: Path,
     *,
     format: str = AUTO,
-    labels: Optional[LabelMap] = None,
-    layers: Optional[Sequence[str]] = None,
-    problems: Optional[Problems] = None,
-    split: Optional[Mapping[str, float]] = None,
+    labels: LabelMap | None = None,
+    layers: Sequence[str] | None = None,
+    problems: Problems | None = None,
+    split: Mapping[str, float] | None = None,
     seed: int = 0,
     shard_size: int = SHARD_SIZE,
-    labels_out: Optional[Path] = None,
-    progress: Optional[Progress] = None,
-) -> Dict[str, Any]:
+    labels_out: Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
     """Convert sources to `.spacy` data; one document and one shard in memory at a time.
 
     sources (Sequence[Path]): Files or brat folders, of any mixture of formats.
@@ -130,7 +120,7 @@ def report_path(output: Path) -> Path:
     return output.parent / f"{output.name.removesuffix('.spacy')}.report.json"
 
 
-def _check_folder(folder: Path, names: Set[str]) -> None:
+def _check_folder(folder: Path, names: set[str]) -> None:
     """Make sure that a folder of splits won't hold another run's split, which has texts of this
     run's. RAISES (CorpusError): If it does."""
     others = {path.name for path in folder.glob("*.spacy")} - names if folder.is_dir() else ()
@@ -143,8 +133,8 @@ def _check_folder(folder: Path, names: Set[str]) -> None:
 
 def _make_docs(
     documents: Iterable[SourceDocument], problems: Problems, facts: Counter
-) -> Iterator[Tuple[SourceDocument, Any]]:
-    seen: Set[int] = set()
+) -> Iterator[tuple[SourceDocument, Any]]:
+    seen: set[int] = set()
     for i, document in enumerate(documents):
         if i % VOCABULARY_LIFETIME == 0:
             tokenize: Tokenize = create_tokenizer(spacy.blank("en"))
@@ -167,7 +157,7 @@ def _make_docs(
 # ---------------------------------------------------------------------------- splits
 
 
-def parse_split(text: str) -> Dict[str, float]:
+def parse_split(text: str) -> dict[str, float]:
     """Read what --split says.
 
     text (str): Names and shares: "train=0.8,dev=0.1,test=0.1".
@@ -175,7 +165,7 @@ def parse_split(text: str) -> Dict[str, float]:
     RAISES (CorpusError): If it has another form, or the shares don't add up to 1.
     """
     form = 'Expected names and shares that add up to 1: "train=0.8,dev=0.1,test=0.1".'
-    shares: Dict[str, float] = {}
+    shares: dict[str, float] = {}
     for part in text.split(","):
         match = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*=\s*(\d*\.?\d+)\s*", part)
         if not match or match[1] in shares:
@@ -205,11 +195,11 @@ def _normalize(text: str) -> str:
 # ---------------------------------------------------------------------------- report
 
 
-def tables(report: Mapping[str, Any]) -> List[Table]:
+def tables(report: Mapping[str, Any]) -> list[Table]:
     """RETURNS (List[Table]): The report of a conversion as tables."""
     facts = dict(report["facts"])
     kinds = (DOCUMENTS, MENTIONS, RELATIONS)
-    fates: Dict[str, List[int]] = {}
+    fates: dict[str, list[int]] = {}
     for name in list(facts):
         kind, _, fate = name.partition(" ")
         if kind in kinds and (fate in (IN_SOURCE, KEPT) or fate.startswith(("left out", "merged"))):

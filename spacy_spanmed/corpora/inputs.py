@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Optional, Set, Tuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..doc import META_KEY
+from ..doc.layers import META_KEY
+from ..util.problems import CorpusError, Problems
+from ..util.text_files import file_stem, read_lines
 from .alignment import Tokenize
-from .errors import CorpusError
-from .formats import AUTO, detect_format, get_reader, read_documents
-from .problems import Problems
-from .shards import is_docs, read_docs
+from .docbin import is_docs, read_docs
+from .docs import make_source_document, try_make_doc
+from .formats.registry import AUTO, detect_format, get_reader, read_documents
 from .source import SourceDocument
-from .source_docs import make_source_document, try_make_doc
-from .text_files import file_stem, read_lines
 
 # What brat's reader stores of a document refers to the annotation, whatever file it has come to
 # lie in: lists under these keys.
@@ -102,7 +101,7 @@ def _detect_texts(path: Path) -> str:
 
 def predict(
     nlp: Language, documents: Iterator[SourceDocument], problems: Problems
-) -> Iterator[Tuple[Doc, SourceDocument]]:
+) -> Iterator[tuple[Doc, SourceDocument]]:
     """Run a pipeline over texts, in a stream.
 
     nlp (Language): The pipeline.
@@ -111,7 +110,7 @@ def predict(
     YIELDS (Tuple[Doc, SourceDocument]): The Doc, which knows the id, and the text it is of.
     """
 
-    def watch() -> Iterator[Tuple[str, SourceDocument]]:
+    def watch() -> Iterator[tuple[str, SourceDocument]]:
         for document in documents:
             if len(document.text) > nlp.max_length:
                 problems.add(
@@ -128,7 +127,7 @@ def predict(
         yield doc, document
 
 
-def name_doc(doc: Doc, number: int, taken: Set[str]) -> str:
+def name_doc(doc: Doc, number: int, taken: set[str]) -> str:
     """Make sure that a Doc has an id.
 
     doc (Doc): A Doc without an id gets its number, or the next one that is free.
@@ -136,7 +135,7 @@ def name_doc(doc: Doc, number: int, taken: Set[str]) -> str:
     taken (Set[str]): The ids of the Docs before it; its own is added.
     RETURNS (str): The id.
     """
-    meta: Optional[dict] = doc.user_data.get(META_KEY)
+    meta: dict | None = doc.user_data.get(META_KEY)
     name = str((meta or {}).get("id") or "")
     while not name:
         name = str(number) if str(number) not in taken else ""

@@ -12,15 +12,15 @@ strict: true              # a label that isn't listed is an error; else it stays
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any
 
 import srsly
 
+from ..util.problems import CorpusError, Problems
 from .checks import MENTIONS, RELATIONS, UNUSABLE, count_left_out, split_composite
-from .errors import CorpusError
-from .problems import Problems
 from .source import SourceDocument, SourceRelation
 
 UNMAPPED = "left out by the label map"
@@ -36,8 +36,8 @@ class LabelMap:
     path (str): The file, for messages.
     """
 
-    entities: Dict[str, Optional[str]] = field(default_factory=dict)
-    relations: Dict[str, Optional[str]] = field(default_factory=dict)
+    entities: dict[str, str | None] = field(default_factory=dict)
+    relations: dict[str, str | None] = field(default_factory=dict)
     strict: bool = False
     path: str = "label map"
 
@@ -67,7 +67,7 @@ def read_label_map(path: Path) -> LabelMap:
         raise CorpusError(f"{path}: unknown section {', '.join(unknown)}. {form}")
     if not isinstance(data.get("strict", False), bool):
         raise CorpusError(f"{path}: strict must be true or false.")
-    sections: List[Dict[str, Optional[str]]] = []
+    sections: list[dict[str, str | None]] = []
     for section in SECTIONS:
         for key, value in (data.get(section) or {}).items():
             if not isinstance(key, str) or not (
@@ -95,9 +95,9 @@ def map_labels(
     RAISES (CorpusError): On an unlisted label under a strict map, unless problems are skipped.
     """
 
-    def look_up(section: str, label: str, place: str) -> Tuple[Optional[str], str]:
+    def look_up(section: str, label: str, place: str) -> tuple[str | None, str]:
         """RETURNS (Tuple[Optional[str], str]): The new label, or why there is none."""
-        known: Dict[str, Optional[str]] = getattr(labels, section)
+        known: dict[str, str | None] = getattr(labels, section)
         if label in known or not labels.strict:
             return known.get(label, label), UNMAPPED
         problems.add(
@@ -120,7 +120,7 @@ def map_labels(
         lost_ids = {m.id for m in dropped} - {m.id for m in mentions}
         lost_concepts = {name for m in dropped for name in m.concepts}
         lost_concepts -= {name for m in mentions for name in m.concepts}
-        relations: List[SourceRelation] = []
+        relations: list[SourceRelation] = []
         for relation in document.relations:
             label, why = look_up("relations", relation.label, relation.place or document.place)
             lost: Any = lost_concepts if relation.concepts else lost_ids

@@ -5,18 +5,19 @@ With them `spacy train` need not read the whole corpus before it starts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Dict, Iterable, List
+from typing import Any
 
 from spacy.tokens import Doc
 
-from ..doc import ENTITIES, get_layers
-from ..files import write_json
-from ..mentions import get_mentions
-from ..relations.component import collect_labels as collect_relation_labels
+from ..doc.gold import collect_labels as collect_relation_labels
+from ..doc.layers import ENTITIES, get_layers
+from ..doc.mentions import get_mentions
+from ..util.files import write_json
 
 
-def collect_labels(docs: Iterable[Doc]) -> Dict[str, Any]:
+def collect_labels(docs: Iterable[Doc]) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): For each pipe what its `initialize` takes as `labels`."""
     entities = set()
 
@@ -26,7 +27,7 @@ def collect_labels(docs: Iterable[Doc]) -> Dict[str, Any]:
                 entities.update(label for _, _, label in get_mentions(doc))
             yield doc
 
-    relations: Dict[str, List[Any]] = collect_relation_labels(watch())
+    relations: dict[str, list[Any]] = collect_relation_labels(watch())
     return {"span_ner": sorted(entities), "relation_extractor": relations}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import List, Optional, Sequence
 
 from .source import Offsets, SourceMention
 
@@ -79,19 +79,19 @@ def _shorten(string: str) -> str:
     return repr(string if len(string) <= SHOWN else string[:SHOWN] + "...")
 
 
-def find_nearby(text: str, string: str, start: int) -> Optional[int]:
+def find_nearby(text: str, string: str, start: int) -> int | None:
     """RETURNS (Optional[int]): The place of a string that is closest to a character of the text;
     None if it doesn't occur within some thousands of characters."""
     if not string:
         return None
-    places: List[int] = []
+    places: list[int] = []
     before = text.rfind(string, max(0, start - NEARBY), start + len(string))
     after = text.find(string, start, start + NEARBY)
     places = [place for place in (before, after) if place >= 0]
     return min(places, key=lambda place: abs(place - start)) if places else None
 
 
-def _find_unit(text: str, start: int, end: int, given: str) -> Optional[str]:
+def _find_unit(text: str, start: int, end: int, given: str) -> str | None:
     """RETURNS (Optional[str]): What offsets count instead of characters, if the string tells."""
     views = (
         ("bytes of UTF-8", text.encode("utf-8")[start:end].decode("utf-8", "replace")),

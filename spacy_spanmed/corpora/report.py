@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Sequence, Tuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
 
-from spacy_spanmed.corpora.build import Corpus
-from spacy_spanmed.corpora.splits import SPLITS
-from spacy_spanmed.doc import (
-    ENTITIES,
-    META_KEY,
-    RELATIONS,
-    get_concept_relation_tuples,
-    get_layers,
-    get_relation_tuples,
-)
-from spacy_spanmed.mentions import get_mentions
+from ..doc.layers import ENTITIES, META_KEY, RELATIONS, get_layers
+from ..doc.mentions import get_mentions
+from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
 
 TOTAL = "total"
 WIDTHS = (12, 16, 20, 30)
@@ -46,7 +39,7 @@ class Description:
 
     def __init__(self) -> None:
         self.sizes: Counter = Counter(documents=0, tokens=0, negated=0)
-        self.counts: Dict[str, Counter] = {key: Counter() for key in _COUNTED}
+        self.counts: dict[str, Counter] = {key: Counter() for key in _COUNTED}
 
     def add(self, doc: Doc) -> None:
         """Count a gold Doc."""
@@ -71,13 +64,13 @@ class Description:
                     counts[key][item.label] += 1
                     sizes["negated"] += item.negated
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): See `describe`."""
         counts = {key: dict(sorted(counter.items())) for key, counter in self.counts.items()}
         return {**self.sizes, **counts}
 
 
-def describe(docs: Iterable[Doc]) -> Dict[str, Any]:
+def describe(docs: Iterable[Doc]) -> dict[str, Any]:
     """Count what Docs carry.
 
     docs (Iterable[Doc]): Gold Docs.
@@ -92,40 +85,7 @@ def describe(docs: Iterable[Doc]) -> Dict[str, Any]:
     return description.to_dict()
 
 
-def make_report(corpus: Corpus, docs: Mapping[str, Sequence[Doc]], seed: int) -> Dict[str, Any]:
-    """Put together the report.
-
-    corpus (Corpus): The whole corpus, of which the Docs may be a sample.
-    docs (Mapping[str, Sequence[Doc]]): The Docs of each split.
-    seed (int): Seed of the splits.
-    RETURNS (Dict[str, Any]): "rows" (their number), "fates" (what became of them; adds up to
-        "rows"), "facts", "near_duplicate_pairs", "clusters", "seed", "splits" (see `describe`).
-    """
-    fates = {name: n for name, n in sorted(corpus.conversion.fates.items()) if n}
-    return {
-        "rows": sum(fates.values()),
-        "fates": fates,
-        "facts": {name: n for name, n in sorted(corpus.conversion.facts.items()) if n},
-        "near_duplicate_pairs": corpus.duplicates,
-        "clusters": len(set(corpus.clusters)),
-        "seed": seed,
-        "splits": {split: describe(docs[split]) for split in SPLITS},
-    }
-
-
-def tables(report: Mapping[str, Any]) -> List[Table]:
-    """RETURNS (List[Table]): The report as tables, for the terminal and for Markdown."""
-    splits = report["splits"]
-    fates = sorted(report["fates"].items(), key=lambda item: (-item[1], item[0]))
-    facts = [*report["facts"].items(), ("pairs of near-duplicates", report["near_duplicate_pairs"])]
-    result = [
-        Table("What became of the rows", ("fate", "rows"), [*fates, (TOTAL, report["rows"])]),
-        Table("Further counts", ("what", "number"), facts),
-    ]
-    return result + split_tables(splits)
-
-
-def split_tables(splits: Mapping[str, Any]) -> List[Table]:
+def split_tables(splits: Mapping[str, Any]) -> list[Table]:
     """RETURNS (List[Table]): What Docs carry (see `describe`), a column a split, and their total
     if there are several. Tables in which there is nothing to tell apart are left out."""
     header = ("", *splits, TOTAL) if len(splits) > 1 else ("", *splits)
@@ -138,15 +98,15 @@ def split_tables(splits: Mapping[str, Any]) -> List[Table]:
     return result
 
 
-def _across(splits: Mapping[str, Any], key: str) -> Tuple[int, ...]:
+def _across(splits: Mapping[str, Any], key: str) -> tuple[int, ...]:
     return _with_total([split[key] for split in splits.values()])
 
 
-def _with_total(numbers: List[int]) -> Tuple[int, ...]:
+def _with_total(numbers: list[int]) -> tuple[int, ...]:
     return (*numbers, sum(numbers)) if len(numbers) > 1 else tuple(numbers)
 
 
-def _by_label(splits: Mapping[str, Any], key: str) -> List[Tuple[Any, ...]]:
+def _by_label(splits: Mapping[str, Any], key: str) -> list[tuple[Any, ...]]:
     names = {name for split in splits.values() for name in split[key]}
     rows = []
     for name in names:
@@ -156,19 +116,3 @@ def _by_label(splits: Mapping[str, Any], key: str) -> List[Tuple[Any, ...]]:
     if key != "wider_than":  # those overlap, so a total would mean nothing
         rows.append((TOTAL, *(sum(column) for column in list(zip(*rows))[1:])))
     return rows
-
-
-def to_markdown(report: Mapping[str, Any]) -> str:
-    """RETURNS (str): The report as a Markdown page."""
-    parts = [f"# Corpus report: NERO\n\nSeed {report['seed']}.\n"]
-    for table in tables(report):
-        lines = [
-            "| " + " | ".join(table.header) + " |",
-            "|" + "---|" + "---:|" * (len(table.header) - 1),
-        ]
-        for row in table.rows:
-            lines.append(
-                "| " + " | ".join(f"{x:,}" if isinstance(x, int) else x for x in row) + " |"
-            )
-        parts.append(f"## {table.title}\n\n" + "\n".join(lines) + "\n")
-    return "\n".join(parts)

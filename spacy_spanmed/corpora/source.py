@@ -8,11 +8,11 @@ All offsets are in characters (Unicode code points) of `SourceDocument.text`, en
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
-from ..doc import LAYERS
+from ..doc.layers import LAYERS
 
-Offsets = Tuple[int, int]
+Offsets = tuple[int, int]
 
 
 @dataclass
@@ -35,11 +35,11 @@ class SourceMention:
     start: int
     end: int
     label: str
-    concepts: List[str] = field(default_factory=list)
-    fragments: List[Offsets] = field(default_factory=list)
+    concepts: list[str] = field(default_factory=list)
+    fragments: list[Offsets] = field(default_factory=list)
     id: str = ""
-    text: Optional[str] = field(default=None, compare=False)
-    info: Dict[str, Any] = field(default_factory=dict)
+    text: str | None = field(default=None, compare=False)
+    info: dict[str, Any] = field(default_factory=dict)
     place: str = field(default="", compare=False)
 
 
@@ -62,7 +62,7 @@ class SourceRelation:
     concepts: bool = False
     negated: bool = False
     id: str = ""
-    info: Dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
     place: str = field(default="", compare=False)
 
 
@@ -78,7 +78,7 @@ class Passage:
     name: str
     start: int
     end: int
-    info: Dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -99,10 +99,10 @@ class SourceDocument:
 
     id: str
     text: str
-    mentions: List[SourceMention] = field(default_factory=list)
-    relations: List[SourceRelation] = field(default_factory=list)
-    layers: List[str] = field(default_factory=lambda: list(LAYERS))
-    passages: List[Passage] = field(default_factory=list)
-    info: Dict[str, Any] = field(default_factory=dict)
+    mentions: list[SourceMention] = field(default_factory=list)
+    relations: list[SourceRelation] = field(default_factory=list)
+    layers: list[str] = field(default_factory=lambda: list(LAYERS))
+    passages: list[Passage] = field(default_factory=list)
+    info: dict[str, Any] = field(default_factory=dict)
     place: str = field(default="", compare=False)
-    relates_concepts: Optional[bool] = field(default=None, compare=False)
+    relates_concepts: bool | None = field(default=None, compare=False)

@@ -8,18 +8,17 @@ They give the same examples as `spanmed.Corpus.v1` over what `spanmed convert` w
 faster, though, and prints a report: convert what is read often.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence
 
 from spacy.language import Language
 from spacy.training import Example
 from spacy.util import registry
 
-from .errors import CorpusError
-from .formats import detect_format, find_layers, read_documents
+from ..util.problems import RAISE, CorpusError, Problems
+from .docs import try_make_doc
+from .formats.registry import detect_format, find_layers, read_documents
 from .label_map import read_label_map
-from .problems import RAISE, Problems
-from .source_docs import try_make_doc
 
 Reader = Callable[[Language], Iterator[Example]]
 
@@ -43,8 +42,8 @@ class SourceCorpus:
         self,
         path: Path,
         formats: Sequence[str],
-        layers: Optional[List[str]] = None,
-        labels: Optional[Path] = None,
+        layers: list[str] | None = None,
+        labels: Path | None = None,
         on_error: str = RAISE,
         limit: int = 0,
     ):
@@ -91,8 +90,8 @@ def _register(name: str, formats: Sequence[str]) -> Callable[..., Reader]:
     @registry.readers(name)
     def create_corpus(
         path: Path,
-        layers: Optional[List[str]] = None,
-        labels: Optional[Path] = None,
+        layers: list[str] | None = None,
+        labels: Path | None = None,
         on_error: str = RAISE,
         limit: int = 0,
     ) -> Reader:

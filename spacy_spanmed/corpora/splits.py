@@ -9,118 +9,12 @@ decided by a hash of the seed and the cluster's texts: it depends neither on ord
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, defaultdict
-from typing import Dict, Iterable, List, Sequence, Tuple
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 SPLITS = (TRAIN, DEV, TEST)
 
-# A cluster with more Docs than this always goes to train: in dev or test it would stand for a
-# whole stratum, and a few papers would decide the figures.
-MAX_HELD_OUT_CLUSTER = 30
-
-
-class UnionFind:
-    """Disjoint sets of numbers.
-
-    size (int): The numbers are 0 to size - 1, each in a set of its own at first.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
-
-    def find(self, item: int) -> int:
-        """RETURNS (int): The lowest number of the item's set."""
-        root = item
-        while self._parents[root] != root:
-            root = self._parents[root]
-        while self._parents[item] != root:
-            self._parents[item], item = root, self._parents[item]
-        return root
-
-    def union(self, a: int, b: int) -> None:
-        """Join the sets of two items."""
-        low, high = sorted((self.find(a), self.find(b)))
-        self._parents[high] = low
-
-
-def cluster(size: int, groups: Iterable[Sequence[int]]) -> List[int]:
-    """Join items that share a group, directly or over others.
-
-    size (int): Number of items.
-    groups (Iterable[Sequence[int]]): Items that belong together: papers, pairs of duplicates.
-    RETURNS (List[int]): For each item its cluster, named by the cluster's lowest item.
-    """
-    sets = UnionFind(size)
-    for group in groups:
-        for item in group[1:]:
-            sets.union(group[0], item)
-    return [sets.find(item) for item in range(size)]
-
 
 def stable_hash(seed: int, key: str) -> int:
     """RETURNS (int): A number from 0 to 2^64 - 1 that depends on seed and key alone."""
-    digest = hashlib.blake2b(f"{seed}\t{key}".encode("utf-8"), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}\t{key}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big")
-
-
-def proportional(total: int, sizes: Dict[str, int]) -> Dict[str, int]:
-    """Share out a number in proportion, by largest remainders.
-
-    total (int): What to share out; at most the sum of the sizes is given.
-    sizes (Dict[str, int]): Name to size.
-    RETURNS (Dict[str, int]): Name to share; the shares add up.
-    """
-    everything = sum(sizes.values())
-    total = min(total, everything)
-    if not everything:
-        return {name: 0 for name in sizes}
-    shares = {name: total * size // everything for name, size in sizes.items()}
-    rest = sorted(sizes, key=lambda name: (-(total * sizes[name] % everything), name))
-    for name in rest[: total - sum(shares.values())]:
-        shares[name] += 1
-    return shares
-
-
-def assign_splits(
-    clusters: Sequence[int],
-    strata: Sequence[str],
-    keys: Sequence[str],
-    *,
-    dev: int,
-    test: int,
-    seed: int = 0,
-) -> List[str]:
-    """Assign items to splits.
-
-    clusters (Sequence[int]): The cluster of each item.
-    strata (Sequence[str]): The stratum of each item; empty for an item that isn't part of the
-        corpus (a text without annotation), which follows its cluster and counts for nothing.
-    keys (Sequence[str]): A name of each item, to hash: its text.
-    dev, test (int): The number of items wanted in dev and test; the rest is train. A stratum may
-        miss its share by less than one cluster.
-    seed (int): Another seed, other splits. Defaults to 0.
-    RETURNS (List[str]): "train", "dev" or "test" for each item.
-    """
-    members: Dict[int, List[int]] = defaultdict(list)
-    for item, name in enumerate(clusters):
-        members[name].append(item)
-    sizes = Counter(stratum for stratum in strata if stratum)
-    wanted = {DEV: proportional(dev, sizes), TEST: proportional(test, sizes)}
-    order: List[Tuple[int, str, int]] = []
-    for name, items in members.items():
-        digest = "".join(sorted(keys[item] for item in items))
-        order.append((stable_hash(seed, digest), digest, name))
-    splits = [TRAIN] * len(clusters)
-    for _, _, name in sorted(order):
-        counts = Counter(strata[item] for item in members[name] if strata[item])
-        if not counts or sum(counts.values()) > MAX_HELD_OUT_CLUSTER:
-            continue
-        for split in (TEST, DEV):
-            if all(wanted[split][stratum] >= n for stratum, n in counts.items()):
-                for stratum, n in counts.items():
-                    wanted[split][stratum] -= n
-                for item in members[name]:
-                    splits[item] = split
-                break
-    return splits

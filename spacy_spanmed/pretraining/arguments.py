@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import torch
 from transformers import TrainingArguments
 
-from spacy_spanmed.precision import resolve_precision
-from spacy_spanmed.pretraining.config import PretrainSettings
+from ..encoder.cpu.precision import resolve_precision
+from .config import PretrainSettings
 
 # Packages that can write the reports, any of them.
 REPORT_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}

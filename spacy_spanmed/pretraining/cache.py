@@ -19,18 +19,16 @@ from typing import Any, BinaryIO
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from spacy_spanmed.files import write_json
-from spacy_spanmed.pretraining.checkpoints import read_json
-from spacy_spanmed.pretraining.packers import PIECES, Block
-from spacy_spanmed.pretraining.packing import PackedBlocks, id_type, padding_id
-from spacy_spanmed.pretraining.selection import KEPT
-from spacy_spanmed.provenance import file_sha256
+from ..util.files import write_json
+from ..util.provenance import file_sha256
+from .checkpoints import read_json
+from .packing import PIECES, Block, PackedBlocks, id_type, padding_id
+from .texts.selection import KEPT
 
 INDEX = "index.json"
 ROWS_AT_ONCE = 512
 # The code that decides what blocks of a text are: another version of it needs another cache.
-CODE = ("cleaning", "duplicates", "encoding", "overlap", "packers", "packing", "selection")
-CODE += ("sentences",)
+CODE = ("packing", "tokenizing")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 

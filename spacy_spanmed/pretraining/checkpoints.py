@@ -17,8 +17,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from spacy_spanmed.files import write_json
-from spacy_spanmed.provenance import file_sha256
+from ..util.files import write_json
+from ..util.provenance import file_sha256
 
 MANIFEST = "manifest.json"
 RUN_FILE = "run.json"

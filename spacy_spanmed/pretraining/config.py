@@ -2,14 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Optional, Pattern, Tuple
+from re import Pattern
+from typing import Any, Literal
 
 from catalogue import RegistryError
 from confection import ConfigValidationError
 from pydantic.v1 import BaseModel, Extra, Field, ValidationError, validator
 from spacy.util import load_config, registry
 
-from spacy_spanmed.pretraining.maskers import Masker  # importing them registers all maskers
+from .maskers import Masker
 
 
 class _Section(BaseModel):
@@ -39,13 +40,13 @@ class Paths(_Section):
     curves (Path): A figure of its losses, SVG; null: beside the record.
     """
 
-    train: List[str]
-    dev: List[str] = []
+    train: list[str]
+    dev: list[str] = []
     output: Path
     checkpoints: Path
-    cache: Optional[Path] = None
+    cache: Path | None = None
     metrics: Path
-    curves: Optional[Path] = None
+    curves: Path | None = None
 
     @validator("train", "dev", pre=True)
     def _is_list(cls, value: Any) -> Any:
@@ -92,12 +93,12 @@ class DataSettings(_Section):
     txt_documents: Literal["file", "line", "paragraph"] = "file"
     on_error: Literal["raise", "skip"] = "raise"
     held_out: float = Field(0.0, ge=0, lt=1)
-    replace: List[Tuple[Pattern, str]] = []
+    replace: list[tuple[Pattern, str]] = []
     normalize_whitespace: bool = True
     remove_control_characters: bool = True
     min_characters: int = Field(0, ge=0)
     deduplicate: bool = True
-    exclude: List[Path] = []
+    exclude: list[Path] = []
     exclude_words: int = Field(13, ge=8)
     join_documents: bool = False
     min_block: int = Field(16, ge=3)
@@ -105,12 +106,14 @@ class DataSettings(_Section):
     shuffle_buffer: int = Field(8192, ge=1)
 
     @validator("replace")
-    def _fits(cls, pairs: List[Tuple[Pattern, str]]) -> Any:
+    def _fits(cls, pairs: list[tuple[Pattern, str]]) -> Any:
         for pattern, replacement in pairs:
             try:
                 re.sub(f"{pattern.pattern}|", replacement, "")  # a match, to look at its groups
             except re.error as error:
-                raise ValueError(f"{pattern.pattern!r} can't become {replacement!r}: {error}")
+                raise ValueError(
+                    f"{pattern.pattern!r} can't become {replacement!r}: {error}"
+                ) from None
         return pairs
 
 
@@ -181,7 +184,7 @@ class Training(_Section):
 class Logging(_Section):
     """report_to (list): Where else the Trainer reports to: "tensorboard", "wandb"."""
 
-    report_to: List[Literal["tensorboard", "wandb"]] = []
+    report_to: list[Literal["tensorboard", "wandb"]] = []
 
 
 class PretrainSettings(_Section):
@@ -202,14 +205,14 @@ class PretrainSettings(_Section):
         return value
 
     @validator("training")
-    def _can_repeat_masks(cls, training: Training, values: Dict[str, Any]) -> Training:
+    def _can_repeat_masks(cls, training: Training, values: dict[str, Any]) -> Training:
         data = values.get("data")
         if data is not None and data.streaming and not training.dynamic_masking:
             raise ValueError("dynamic_masking = false needs texts that are kept: streaming = false")
         return training
 
     @validator("data", always=True)
-    def _has_held_out_texts(cls, data: DataSettings, values: Dict[str, Any]) -> DataSettings:
+    def _has_held_out_texts(cls, data: DataSettings, values: dict[str, Any]) -> DataSettings:
         paths = values.get("paths")
         if paths is not None and bool(paths.dev) == bool(data.held_out):
             raise ValueError(
@@ -222,8 +225,8 @@ class PretrainSettings(_Section):
 
 
 def load_settings(
-    path: Path, overrides: Optional[Dict[str, Any]] = None
-) -> Tuple[PretrainSettings, Dict[str, Any]]:
+    path: Path, overrides: dict[str, Any] | None = None
+) -> tuple[PretrainSettings, dict[str, Any]]:
     """Read and check a pretraining config.
 
     path (Path): The config file.
@@ -246,7 +249,7 @@ def load_settings(
         raise ValueError(f"{path}: {' '.join(str(err).split())}") from err
 
 
-def _errors(err: Exception) -> List[Dict[str, Any]]:
+def _errors(err: Exception) -> list[dict[str, Any]]:
     """The single faults of a pydantic or confection error."""
     faults = err.errors() if callable(err.errors) else err.errors
     return list(faults) or [{"loc": ("config",), "msg": " ".join(str(err).split())}]

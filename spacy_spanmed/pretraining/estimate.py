@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from spacy_spanmed.pretraining.arguments import check_arguments
-from spacy_spanmed.pretraining.checkpoints import read_json
-from spacy_spanmed.pretraining.config import Logging, PretrainSettings
-from spacy_spanmed.pretraining.maskers import SpanMasker
-from spacy_spanmed.pretraining.record import peak_memory
-from spacy_spanmed.pretraining.run import make_trainer, prepare
-from spacy_spanmed.pretraining.workers import connect_workers
+from .arguments import check_arguments
+from .checkpoints import read_json
+from .config import Logging, PretrainSettings
+from .distributed import connect_workers
+from .maskers import SpanMasker
+from .record import peak_memory
+from .run import make_trainer, prepare
 
 WARM_UP = 2  # steps: the first ones allocate memory, and compile
 

@@ -6,11 +6,10 @@ import math
 
 import torch
 
-from spacy_spanmed.pretraining.corruption import Vocabulary
-from spacy_spanmed.pretraining.data import MaskedBlocks, collate
-from spacy_spanmed.pretraining.maskers import Masker, SpanMasker, TokenMasker, WholeWordMasker
-from spacy_spanmed.pretraining.objectives import PretrainingModel
-from spacy_spanmed.pretraining.packing import PackedBlocks
+from .maskers import Masker, SpanMasker, TokenMasker, WholeWordMasker
+from .model import PretrainingModel
+from .packing import PackedBlocks
+from .samples import MaskedBlocks, Vocabulary, collate
 
 EVALUATION_SEED = 20_200_104  # fixed: figures of runs with different seeds stay comparable
 BLOCKS_AT_ONCE = 16

@@ -11,10 +11,10 @@ from pathlib import Path
 from accelerate import PartialState
 from filelock import FileLock, Timeout
 
-from spacy_spanmed.pretraining import checkpoints
-from spacy_spanmed.pretraining.arguments import use_bfloat16
-from spacy_spanmed.pretraining.config import PretrainSettings
-from spacy_spanmed.pretraining.workers import on_main
+from . import checkpoints
+from .arguments import use_bfloat16
+from .config import PretrainSettings
+from .distributed import on_main
 
 LOCK_FILE = "run.lock"
 UNTRAINED = 0.9  # of the loss of guessing, above which a head knows nothing

@@ -8,12 +8,12 @@ from typing import Any
 
 from rich.console import Console
 
-from spacy_spanmed.files import write_atomically, write_json
-from spacy_spanmed.pretraining import checkpoints
-from spacy_spanmed.pretraining.config import Paths
-from spacy_spanmed.pretraining.curves import draw_curves
-from spacy_spanmed.pretraining.loading import LoadedEncoder, publish, save_encoder
-from spacy_spanmed.pretraining.objectives import PretrainingModel
+from ..util.files import write_atomically, write_json
+from . import checkpoints
+from .config import Paths
+from .curves import draw_curves
+from .encoder_files import LoadedEncoder, publish, save_encoder
+from .model import PretrainingModel
 
 RECORD_FILE = "pretraining.json"
 

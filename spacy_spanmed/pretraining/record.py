@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from spacy_spanmed.encoders import resolve_encoder
-from spacy_spanmed.pretraining.checkpoints import is_checkpoint
-from spacy_spanmed.provenance import file_sha256
+from ..encoder.resolving import resolve_encoder
+from ..util.provenance import file_sha256
+from .checkpoints import is_checkpoint
 
 PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers", "numpy", "spacy")
 # Settings that change neither the data nor the weights; what is excluded counts with its content.
@@ -23,7 +23,7 @@ COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
 COSMETIC_SECTIONS = {"paths", "logging"}
 COSMETIC_CODE = {"progress.py", "curves.py", "estimate.py"}
 # What pretraining computes with, outside its own folder
-SHARED_CODE = ("fast_layers.py", "packed_layers.py", "cpu_attention.py", "precision.py")
+SHARED_CODE = Path(__file__).parents[1] / "encoder" / "cpu"
 
 
 def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
@@ -63,7 +63,7 @@ def run_identity(
     }
     here = Path(__file__).parent
     code = {p.relative_to(here).as_posix(): file_sha256(p) for p in sorted(here.rglob("*.py"))}
-    code.update({f"../{name}": file_sha256(here.parent / name) for name in SHARED_CODE})
+    code.update({f"encoder/cpu/{p.name}": file_sha256(p) for p in sorted(SHARED_CODE.glob("*.py"))})
     folder = Path(encoder if is_checkpoint(encoder) else resolve_encoder(encoder)).expanduser()
     files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
     contents = {

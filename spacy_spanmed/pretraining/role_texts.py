@@ -8,16 +8,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from torch.utils.data import Dataset
 
-from spacy_spanmed.pretraining.blocks import load_blocks
-from spacy_spanmed.pretraining.config import PretrainSettings
-from spacy_spanmed.pretraining.corruption import Vocabulary
-from spacy_spanmed.pretraining.data import MaskedBlocks
-from spacy_spanmed.pretraining.loading import LoadedEncoder
-from spacy_spanmed.pretraining.packing import PackedBlocks
-from spacy_spanmed.pretraining.streaming import BlockStream, StreamedSamples
-from spacy_spanmed.pretraining.text_corpus import TextCorpus
-from spacy_spanmed.pretraining.texts.fingerprint import fingerprint
-from spacy_spanmed.pretraining.texts.sources import check_entry
+from .config import PretrainSettings
+from .encoder_files import LoadedEncoder
+from .packing import PackedBlocks
+from .samples import BlockStream, MaskedBlocks, StreamedSamples, Vocabulary
+from .sequences import load_blocks
+from .texts.corpus import TextCorpus
+from .texts.fingerprint import fingerprint
+from .texts.sources import check_entry
 
 TRAIN, DEV, EXCLUDE = "train", "dev", "exclude"
 Fingerprints = dict[str, dict[str, Any]]

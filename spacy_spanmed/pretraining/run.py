@@ -12,33 +12,29 @@ import torch
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
-from spacy_spanmed.files import write_json
-from spacy_spanmed.pretraining import checkpoints, record
-from spacy_spanmed.pretraining.arguments import (
-    check_arguments,
-    training_arguments,
-)
-from spacy_spanmed.pretraining.blocks import check_readable, check_vocabulary
-from spacy_spanmed.pretraining.config import PretrainSettings
-from spacy_spanmed.pretraining.corruption import Vocabulary
-from spacy_spanmed.pretraining.data import make_vocabulary
-from spacy_spanmed.pretraining.evaluation import evaluate
-from spacy_spanmed.pretraining.loading import LoadedEncoder, load_encoder
-from spacy_spanmed.pretraining.machine import claimed, keep_precision, warn_of_untrained
-from spacy_spanmed.pretraining.objectives import PretrainingModel
-from spacy_spanmed.pretraining.outcome import check_output, find_finished, finish, write_results
-from spacy_spanmed.pretraining.packing import PackedBlocks, count_pieces
-from spacy_spanmed.pretraining.progress import ConsoleProgress
-from spacy_spanmed.pretraining.role_texts import (
+from ..util.files import write_json
+from ..util.provenance import git_commit
+from . import checkpoints, record
+from .arguments import check_arguments, training_arguments
+from .config import PretrainSettings
+from .distributed import connect_workers, lost_worker_explained, on_main
+from .encoder_files import LoadedEncoder, load_encoder
+from .evaluation import evaluate
+from .machine import claimed, keep_precision, warn_of_untrained
+from .model import PretrainingModel
+from .outcome import check_output, find_finished, finish, write_results
+from .packing import PackedBlocks, count_pieces
+from .progress import ConsoleProgress
+from .role_texts import (
     Fingerprints,
     TrainingText,
     fingerprint_texts,
     load_dev_blocks,
     load_training_text,
 )
-from spacy_spanmed.pretraining.trainer import PretrainingTrainer, logged_seconds
-from spacy_spanmed.pretraining.workers import connect_workers, lost_worker_explained, on_main
-from spacy_spanmed.provenance import git_commit
+from .samples import Vocabulary, make_vocabulary
+from .sequences import check_readable, check_vocabulary
+from .trainer import PretrainingTrainer, logged_seconds
 
 
 class Prepared(NamedTuple):

@@ -22,12 +22,12 @@ from transformers import (
     TrainingArguments,
 )
 
-from spacy_spanmed.memory import keep_freed_memory
-from spacy_spanmed.pretraining import checkpoints
-from spacy_spanmed.pretraining.config import PretrainSettings, Training
-from spacy_spanmed.pretraining.data import collate
-from spacy_spanmed.pretraining.loading import WEIGHTS_FILE
-from spacy_spanmed.pretraining.objectives import PretrainingModel
+from ..encoder.cpu.memory import keep_freed_memory
+from . import checkpoints
+from .config import PretrainSettings, Training
+from .encoder_files import WEIGHTS_FILE
+from .model import PretrainingModel
+from .samples import collate
 
 KEEP_CHECKPOINTS = 2
 REMEDY = (

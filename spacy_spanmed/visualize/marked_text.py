@@ -11,12 +11,13 @@ from __future__ import annotations
 import heapq
 import html
 import re
-from typing import Any, Dict, List, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from spacy.displacy.render import EntityRenderer
 from spacy.displacy.templates import TPL_ENTS
 
-from ..colors import COLORS, make_colors
+from .colors import COLORS, make_colors
 from .views import Mark
 
 LONGEST_NAME = 80  # characters of a mention in a table or a note
@@ -56,7 +57,7 @@ class Piece(NamedTuple):
     end: int
     mark: int
     part: int
-    inner: List[int]  # indexes of the pieces directly inside
+    inner: list[int]  # indexes of the pieces directly inside
 
 
 class TextRenderer:
@@ -71,7 +72,7 @@ class TextRenderer:
         known = {**ours, **EntityRenderer().colors}
         invented = make_colors(x for x in labels if x.upper() not in known)
         colors = {**known, **{label.upper(): color for label, color in invented.items()}}
-        self.colors: Dict[str, str] = {name: escape(color) for name, color in colors.items()}
+        self.colors: dict[str, str] = {name: escape(color) for name, color in colors.items()}
         options = {"colors": self.colors, "template": _TEMPLATE}
         self._displacy = EntityRenderer(options)
         self._frame = TPL_ENTS.format(content="\0", dir=self._displacy.direction).split("\0")
@@ -91,9 +92,9 @@ class TextRenderer:
         text = clean(text)
         pieces, roots = split_marks(marks)
         last = {piece.mark: piece.part for piece in pieces}
-        markup: List[str] = [""] * len(pieces)
+        markup: list[str] = [""] * len(pieces)
 
-        def render(start: int, end: int, numbers: List[int]) -> str:
+        def render(start: int, end: int, numbers: list[int]) -> str:
             spans = []
             for number in numbers:
                 piece = pieces[number]
@@ -120,7 +121,7 @@ class TextRenderer:
 
     def _describe(
         self, text: str, mark: Mark, piece: Piece, last: int, prefix: str
-    ) -> Dict[str, str]:
+    ) -> dict[str, str]:
         name, label = f"{prefix}{piece.mark}", escape(mark.label)
         note = [shorten(text[mark.start : mark.end]), mark.label or "argument of a relation"]
         if mark.score is not None:
@@ -148,7 +149,7 @@ def _plain(color: str) -> str:
     return " plain" if _HEX.fullmatch(color) else ""  # can be mixed with the page's in the dark
 
 
-def split_marks(marks: Sequence[Mark]) -> "tuple[List[Piece], List[int]]":
+def split_marks(marks: Sequence[Mark]) -> tuple[list[Piece], list[int]]:
     """Make marks properly nested.
 
     marks (Sequence[Mark]): In any order.
@@ -157,9 +158,9 @@ def split_marks(marks: Sequence[Mark]) -> "tuple[List[Piece], List[int]]":
     """
     waiting = [(m.start, -m.end, i, 0) for i, m in enumerate(marks)]
     heapq.heapify(waiting)
-    pieces: List[Piece] = []
-    roots: List[int] = []
-    open_pieces: List[Piece] = []
+    pieces: list[Piece] = []
+    roots: list[int] = []
+    open_pieces: list[Piece] = []
     while waiting:
         start, end, mark, part = heapq.heappop(waiting)
         end = -end

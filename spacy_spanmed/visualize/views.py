@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
-from ..concepts import get_related_concepts
-from ..doc import (
-    LAYERS_KEY,
-    META_KEY,
-    SPANS_KEY,
-    RelationTuple,
-    get_concept_relation_tuples,
-    get_layers,
-    get_relation_tuples,
-)
-from ..mentions import Mention
+from ..doc.concepts import get_related_concepts
+from ..doc.layers import LAYERS_KEY, META_KEY, SPANS_KEY, get_layers
+from ..doc.mentions import Mention
+from ..doc.relations import RelationTuple, get_concept_relation_tuples, get_relation_tuples
 
 
 class Mark(NamedTuple):
@@ -32,7 +26,7 @@ class Mark(NamedTuple):
     end: int
     label: str
     kb_id: str = ""
-    score: Optional[float] = None
+    score: float | None = None
 
 
 class Link(NamedTuple):
@@ -44,8 +38,8 @@ class Link(NamedTuple):
     head_id, tail_id (str): The concepts' ids; empty for a relation between mentions.
     """
 
-    head: List[int]
-    tail: List[int]
+    head: list[int]
+    tail: list[int]
     label: str
     score: float
     negated: bool
@@ -65,12 +59,12 @@ class View(NamedTuple):
 
     name: str
     text: str
-    marks: List[Mark]
-    links: List[Link]
-    layers: FrozenSet[str]
+    marks: list[Mark]
+    links: list[Link]
+    layers: frozenset[str]
 
 
-def make_view(doc: Doc, nested: Optional[bool] = None) -> View:
+def make_view(doc: Doc, nested: bool | None = None) -> View:
     """Collect what there is to show.
 
     doc (Doc): Gold or predicted.
@@ -116,9 +110,9 @@ def make_view(doc: Doc, nested: Optional[bool] = None) -> View:
     return View(name, doc.text, marks, links, get_layers(doc))
 
 
-def _collect_mentions(doc: Doc, nested: bool) -> Dict[Mention, str]:
+def _collect_mentions(doc: Doc, nested: bool) -> dict[Mention, str]:
     """RETURNS (Dict[Mention, str]): The mentions to show, with their `kb_id_`."""
-    found: Dict[Mention, str] = {}
+    found: dict[Mention, str] = {}
     spans = doc.spans[SPANS_KEY] if nested and SPANS_KEY in doc.spans else ()
     for span in (*doc.ents, *spans):
         mention = (span.start_char, span.end_char, span.label_)
@@ -126,7 +120,7 @@ def _collect_mentions(doc: Doc, nested: bool) -> Dict[Mention, str]:
     return found
 
 
-def _collect_scores(doc: Doc) -> Dict[Mention, float]:
+def _collect_scores(doc: Doc) -> dict[Mention, float]:
     group = doc.spans[SPANS_KEY] if SPANS_KEY in doc.spans else None
     scores = list(group.attrs.get("scores") or ()) if group is not None else []
     if group is None or len(scores) != len(group):  # it was changed: which is whose is not known
@@ -136,7 +130,7 @@ def _collect_scores(doc: Doc) -> Dict[Mention, float]:
 
 
 def _stands_for(
-    relation: RelationTuple, label: str, heads: List[Mention], tails: List[Mention]
+    relation: RelationTuple, label: str, heads: list[Mention], tails: list[Mention]
 ) -> bool:
     """RETURNS (bool): Whether a relation between mentions is what the pipeline shows of a relation
     between concepts: predicted Docs hold each also between its best pair of mentions."""
@@ -144,18 +138,18 @@ def _stands_for(
     return relation.label == label and any(a in heads and b in tails for a, b in (ends, ends[::-1]))
 
 
-def _order(relation: RelationTuple, heads: List[Mention]) -> Tuple[Mention, Mention]:
+def _order(relation: RelationTuple, heads: list[Mention]) -> tuple[Mention, Mention]:
     head, tail = relation[:3], relation[3:6]
     return (head, tail) if head in heads else (tail, head)
 
 
-def _put_first(mention: Optional[Mention], mentions: List[Mention]) -> List[Mention]:
+def _put_first(mention: Mention | None, mentions: list[Mention]) -> list[Mention]:
     return [] if mention is None else [mention, *(m for m in mentions if m != mention)]
 
 
 def find_nearest(
-    heads: List[Mention], tails: List[Mention]
-) -> Tuple[Optional[Mention], Optional[Mention]]:
+    heads: list[Mention], tails: list[Mention]
+) -> tuple[Mention | None, Mention | None]:
     """Find the pair of mentions with the fewest characters between them.
 
     heads, tails (List[Mention]): By position. Each head is compared with the tails that begin

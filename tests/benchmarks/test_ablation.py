@@ -6,9 +6,10 @@ import srsly
 from spacy.util import load_config
 from typer.testing import CliRunner
 
-from spacy_spanmed.benchmarks import ablation
-from spacy_spanmed.benchmarks.ablation import read_plan, run_plan, summarise
-from spacy_spanmed.cli import app
+from benchmarks import ablation
+from benchmarks.ablation import read_plan, run_plan, summarise
+from benchmarks.cli import app
+from tests import ROOT
 
 PLAN = {
     "seeds": [0, 1],
@@ -58,7 +59,7 @@ def test_settings_of_a_variant_win(plan):
     "name, variant", [("ablation", "no_repeats"), ("ablation_nero", "gradient_1")]
 )
 def test_plans_of_the_project(monkeypatch, name, variant):
-    monkeypatch.chdir(Path(__file__).parents[2])
+    monkeypatch.chdir(ROOT)
     plan = read_plan(Path(f"configs/{name}.yml"))
     assert {"workflow", variant} < {run.variant for run in plan.runs}
     for run in plan.runs:
@@ -86,7 +87,7 @@ def test_what_has_a_result_is_not_run_again(plan, trained):
 
 def test_results_of_other_settings_stay_apart(plan, trained, tmp_path):
     output = tmp_path / "out.json"
-    command = ["bench", "ablation", str(plan), "--json", str(output)]
+    command = ["ablation", str(plan), "--json", str(output)]
     assert CliRunner().invoke(app, command).exit_code == 0
     srsly.write_yaml(plan, {**srsly.read_yaml(plan), "settings": {"training.dropout": 0.2}})
     assert CliRunner().invoke(app, [*command, "--variant", "plain"]).exit_code == 0
@@ -113,7 +114,7 @@ def test_table():
 
 def test_command_goes_on(plan, trained, tmp_path):
     output = tmp_path / "out.json"
-    command = ["bench", "ablation", str(plan), "--json", str(output)]
+    command = ["ablation", str(plan), "--json", str(output)]
     result = CliRunner().invoke(app, [*command, "--variant", "plain"])
     assert result.exit_code == 0, result.output
     assert len(json.loads(output.read_text())["runs"]) == 4
@@ -137,7 +138,7 @@ def test_command_goes_on(plan, trained, tmp_path):
 )
 def test_plan_that_is_none(change, message, plan):
     srsly.write_yaml(plan, {**srsly.read_yaml(plan), **change})
-    result = CliRunner().invoke(app, ["bench", "ablation", str(plan)])
+    result = CliRunner().invoke(app, ["ablation", str(plan)])
     assert result.exit_code == 1
     assert message in result.stderr
 
@@ -152,14 +153,14 @@ def test_file_that_is_no_plan(text, tmp_path):
 
 
 def test_unknown_variant_and_failed_training(plan, tmp_path):
-    result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--variant", "tall"])
+    result = CliRunner().invoke(app, ["ablation", str(plan), "--variant", "tall"])
     assert result.exit_code == 1 and "no variant tall" in result.stderr
     output = tmp_path / "out.json"
-    result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--json", str(output)])
+    result = CliRunner().invoke(app, ["ablation", str(plan), "--json", str(output)])
     assert result.exit_code == 1 and "spacy train failed" in result.stderr
     assert not output.exists()
     for text in ("{}", "[1]", "{"):
         output.write_text(text)
-        result = CliRunner().invoke(app, ["bench", "ablation", str(plan), "--json", str(output)])
+        result = CliRunner().invoke(app, ["ablation", str(plan), "--json", str(output)])
         assert result.exit_code == 1 and "choose another file" in result.stderr
         assert output.read_text() == text

@@ -8,19 +8,19 @@ from spacy.tokens import Doc, DocBin, Span
 from thinc.api import Model, reduce_mean
 from typer.testing import CliRunner
 
-from spacy_spanmed.benchmarks import inference
-from spacy_spanmed.benchmarks.bench_texts import PAPER_WORDS, make_groups, read_texts
-from spacy_spanmed.benchmarks.stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
-from spacy_spanmed.benchmarks.stock_relations import StockRelations, build_stock_pair_scorer
-from spacy_spanmed.cli import app
-from spacy_spanmed.precision import resolve_precision
+from benchmarks import inference
+from benchmarks.bench_texts import PAPER_WORDS, make_groups, read_texts
+from benchmarks.cli import app
+from benchmarks.stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
+from benchmarks.stock_relations import StockRelations, build_stock_pair_scorer
+from spacy_spanmed.encoder.cpu.precision import resolve_precision
 from tests.conftest import TEXTS
 
 LINES = [item[0] for item in TEXTS]
 
 
 def run(*args):
-    return CliRunner().invoke(app, ["bench", "inference", *map(str, args)])
+    return CliRunner().invoke(app, ["inference", *map(str, args)])
 
 
 @pytest.fixture

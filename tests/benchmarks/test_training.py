@@ -1,6 +1,5 @@
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import spacy
@@ -8,18 +7,19 @@ from spacy.tokens import DocBin
 from spacy.util import load_config
 from typer.testing import CliRunner
 
-from spacy_spanmed.benchmarks import spacy_train, training
-from spacy_spanmed.benchmarks.spacy_train import Evaluation, first_reaching, make_config, read_log
-from spacy_spanmed.benchmarks.training_log import json_lines_logger
-from spacy_spanmed.cli import app
+from benchmarks import spacy_train, training
+from benchmarks.cli import app
+from benchmarks.spacy_train import Evaluation, first_reaching, make_config, read_log
+from benchmarks.training_log import json_lines_logger
+from tests import ROOT
 from tests.conftest import TEXTS, make_reference
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = ROOT / "configs"
 BOTH = ["--config", CONFIGS / "pipeline.cfg", "--stock-config", CONFIGS / "stock.cfg"]
 
 
 def run(*args):
-    return CliRunner().invoke(app, ["bench", "train", *map(str, [*BOTH, *args])])
+    return CliRunner().invoke(app, ["train", *map(str, [*BOTH, *args])])
 
 
 def evaluations(*values):

@@ -4,15 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
-from spacy_spanmed.corpora.alignment import (
-    lost_mentions,
-    make_gold_doc,
-    split_tokens,
-    trim_offsets,
-)
-from spacy_spanmed.doc import get_layers, get_relation_tuples
-from spacy_spanmed.mentions import get_mentions
-from spacy_spanmed.tokenizer import create_tokenizer
+from spacy_spanmed.corpora.alignment import lost_mentions, make_gold_doc, split_tokens, trim_offsets
+from spacy_spanmed.doc.layers import get_layers
+from spacy_spanmed.doc.mentions import get_mentions
+from spacy_spanmed.doc.relations import get_relation_tuples
+from spacy_spanmed.pipeline.tokenizer import create_tokenizer
 
 NLP = spacy.blank("en")
 TOKENIZE = create_tokenizer(NLP)

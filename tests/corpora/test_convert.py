@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora import convert as module
-from spacy_spanmed.corpora import source_docs
+from spacy_spanmed.corpora import docs as source_docs
 from spacy_spanmed.corpora.convert import convert, parse_split, tables
-from spacy_spanmed.corpora.errors import CorpusError
+from spacy_spanmed.corpora.docbin import ShardWriter, read_docs
 from spacy_spanmed.corpora.inputs import iter_docs
-from spacy_spanmed.corpora.problems import Problems
-from spacy_spanmed.corpora.shards import ShardWriter, read_docs
-from spacy_spanmed.doc import get_concept_relation_tuples, get_layers, get_relation_tuples
+from spacy_spanmed.doc.layers import get_layers
+from spacy_spanmed.doc.relations import get_concept_relation_tuples, get_relation_tuples
+from spacy_spanmed.util.problems import CorpusError, Problems
 from tests.corpora.sources import PUBTATOR, write_sources
 
 RUN = CliRunner()

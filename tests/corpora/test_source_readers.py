@@ -4,9 +4,8 @@ import pytest
 import spacy
 
 from spacy_spanmed.corpora.convert import convert
-from spacy_spanmed.corpora.errors import CorpusError
+from spacy_spanmed.corpora.docbin import create_gold_corpus
 from spacy_spanmed.corpora.label_map import read_label_map
-from spacy_spanmed.corpora.reader import create_gold_corpus
 from spacy_spanmed.corpora.source_readers import (
     create_bioc_corpus,
     create_brat_corpus,
@@ -14,12 +13,13 @@ from spacy_spanmed.corpora.source_readers import (
     create_jsonl_corpus,
     create_pubtator_corpus,
 )
-from spacy_spanmed.doc import (
+from spacy_spanmed.doc.layers import get_layers
+from spacy_spanmed.doc.relations import (
     get_concept_relation_tuples,
-    get_layers,
     get_relation_tuples,
     has_concept_relations,
 )
+from spacy_spanmed.util.problems import CorpusError
 from tests.corpora.sources import PUBTATOR, write_sources
 
 READERS = {

@@ -10,10 +10,9 @@ from transformers.trainer_utils import FSDPOption
 from spacy_spanmed.pretraining import arguments
 from spacy_spanmed.pretraining.arguments import check_arguments, training_arguments
 from spacy_spanmed.pretraining.config import load_settings
-from spacy_spanmed.pretraining.loading import load_encoder
-from spacy_spanmed.pretraining.objectives import PretrainingModel
-
-from .processes import run
+from spacy_spanmed.pretraining.encoder_files import load_encoder
+from spacy_spanmed.pretraining.model import PretrainingModel
+from tests.pretraining.processes import run
 
 SHORT = {"training.total_tokens": 2 * 8 * 32, "training.dev_blocks": 8, "training.log_every": 1}
 

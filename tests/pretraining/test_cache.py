@@ -12,17 +12,17 @@ import pytest
 from rich.console import Console
 from transformers import BertTokenizerFast
 
-from spacy_spanmed.pretraining import cache, text_corpus
-from spacy_spanmed.pretraining.blocks import check_vocabulary, load_blocks
+from spacy_spanmed.pretraining import cache
 from spacy_spanmed.pretraining.cache import cache_key, open_cache, write_cache
 from spacy_spanmed.pretraining.config import load_settings
-from spacy_spanmed.pretraining.loading import load_encoder
+from spacy_spanmed.pretraining.encoder_files import load_encoder
 from spacy_spanmed.pretraining.packing import pack_texts
 from spacy_spanmed.pretraining.role_texts import fingerprint_texts
 from spacy_spanmed.pretraining.run import pretrain
-from spacy_spanmed.pretraining.text_corpus import TextCorpus
-
-from .conftest import make_texts, write_jsonl
+from spacy_spanmed.pretraining.sequences import check_vocabulary, load_blocks
+from spacy_spanmed.pretraining.texts import corpus as text_corpus
+from spacy_spanmed.pretraining.texts.corpus import TextCorpus
+from tests.pretraining.conftest import make_texts, write_jsonl
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import pytest
 from safetensors import SafetensorError
 
-from spacy_spanmed.files import write_json
 from spacy_spanmed.pretraining import checkpoints
+from spacy_spanmed.util.files import write_json
 
 
 def make(directory, step, sealed=True):

@@ -4,8 +4,9 @@ import pytest
 
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.maskers import SpanMasker, TokenMasker, WholeWordMasker
+from tests import ROOT
 
-DEFAULT = Path(__file__).parents[2] / "configs" / "pretrain.cfg"
+DEFAULT = ROOT / "configs" / "pretrain.cfg"
 
 
 def test_default_config_is_valid_and_lists_every_setting():

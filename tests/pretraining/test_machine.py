@@ -10,14 +10,13 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from spacy_spanmed import precision as precision_module
+from spacy_spanmed.encoder.cpu import precision as precision_module
 from spacy_spanmed.pretraining import checkpoints, machine
-from spacy_spanmed.pretraining.loading import load_encoder
-from spacy_spanmed.pretraining.objectives import PretrainingModel
-
-from .conftest import make_texts, write_jsonl
-from .processes import run
-from .test_resume import EXACT, Killed, assert_same, kill_in_step
+from spacy_spanmed.pretraining.encoder_files import load_encoder
+from spacy_spanmed.pretraining.model import PretrainingModel
+from tests.pretraining.conftest import make_texts, write_jsonl
+from tests.pretraining.processes import run
+from tests.pretraining.test_resume import EXACT, Killed, assert_same, kill_in_step
 
 
 def test_precision_stays_that_of_the_beginning(config_file, tmp_path, monkeypatch):

@@ -7,13 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_spanmed.pretraining import encoding, packing
-from spacy_spanmed.pretraining.bucketing import bucket_order
-from spacy_spanmed.pretraining.encoding import encode_texts
-from spacy_spanmed.pretraining.packers import CUT, DROPPED, PIECES, DocumentPacker
-from spacy_spanmed.pretraining.packing import PackedBlocks, count_pieces, pack_texts
-
-from .conftest import SYLLABLES, make_texts
+from spacy_spanmed.pretraining import packing
+from spacy_spanmed.pretraining import tokenizing as encoding
+from spacy_spanmed.pretraining.packing import (
+    CUT,
+    DROPPED,
+    PIECES,
+    DocumentPacker,
+    PackedBlocks,
+    count_pieces,
+    pack_texts,
+)
+from spacy_spanmed.pretraining.samples import bucket_order
+from spacy_spanmed.pretraining.tokenizing import encode_texts
+from tests.pretraining.conftest import SYLLABLES, make_texts
 
 WORDS = st.lists(st.sampled_from(SYLLABLES), min_size=1, max_size=12).map("".join)
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=30).map(" ".join), max_size=8)

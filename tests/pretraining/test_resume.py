@@ -13,10 +13,9 @@ from safetensors.torch import load_file
 
 from spacy_spanmed.pretraining import checkpoints, outcome
 from spacy_spanmed.pretraining import run as run_module
-from spacy_spanmed.pretraining.objectives import PretrainingModel
+from spacy_spanmed.pretraining.model import PretrainingModel
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer
-
-from .processes import run, start
+from tests.pretraining.processes import run, start
 
 EXACT = {
     "model.dropout": 0.1,

@@ -7,8 +7,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_spanmed.pretraining import checkpoints
-
-from .processes import run
+from tests.pretraining.processes import run
 
 
 def test_run_learns_and_publishes_a_hugging_face_directory(config_file, tmp_path, tiny_encoder):

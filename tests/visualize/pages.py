@@ -5,17 +5,55 @@ from html.parser import HTMLParser
 import spacy
 
 from spacy_spanmed.corpora.alignment import make_gold_doc
-from spacy_spanmed.tokenizer import create_tokenizer
+from spacy_spanmed.pipeline.tokenizer import create_tokenizer
 from spacy_spanmed.visualize.views import make_view
 
 BLANK = spacy.blank("en")
 TOKENIZE = create_tokenizer(BLANK)
 VOID = {"meta", "br", "input", "wbr"}
-TAGS = set(
-    "html head meta title style body header h1 h2 p section fieldset legend label input span nav "
-    "ol ul li a main article div svg mark bdi table caption thead tbody tr th td small button "
-    "details summary script br wbr".split()
-)
+TAGS = {
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "header",
+    "h1",
+    "h2",
+    "p",
+    "section",
+    "fieldset",
+    "legend",
+    "label",
+    "input",
+    "span",
+    "nav",
+    "ol",
+    "ul",
+    "li",
+    "a",
+    "main",
+    "article",
+    "div",
+    "svg",
+    "mark",
+    "bdi",
+    "table",
+    "caption",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "small",
+    "button",
+    "details",
+    "summary",
+    "script",
+    "br",
+    "wbr",
+}
 
 
 class Page(HTMLParser):

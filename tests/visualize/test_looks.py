@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from spacy import displacy
 
-import spacy_spanmed
 from spacy_spanmed import visualize
-from spacy_spanmed.colors import COLORS, make_colors
+from spacy_spanmed.visualize.colors import COLORS, make_colors
 from tests.visualize.pages import make_doc
 
 NODE = shutil.which("node")
@@ -75,7 +74,7 @@ def test_displacy_uses_our_colors_without_an_import():
 
 
 def test_every_label_of_the_corpora_has_a_color():
-    table = files(spacy_spanmed).joinpath("corpora/nero_entities.tsv").read_text("utf8")
+    table = files("scripts.nero").joinpath("nero_entities.tsv").read_text("utf8")
     rows = [line.split("\t") for line in table.splitlines() if not line.startswith("#")]
     nero = {row[1] for row in rows[1:]} - {"-", "(unknown)"}
     assert len(nero) == 17

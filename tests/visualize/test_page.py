@@ -5,14 +5,14 @@ import hashlib
 import re
 import time
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
 from spacy_spanmed import visualize
-from spacy_spanmed.doc import set_relation_tuples
-from spacy_spanmed.visualize import render_html
+from spacy_spanmed.doc.relations import set_relation_tuples
+from spacy_spanmed.visualize.page import render_html
 from spacy_spanmed.visualize.views import find_nearest, make_view
+from tests import ROOT
 from tests.visualize.pages import (
     BLANK,
     EMOJI,
@@ -162,7 +162,7 @@ def test_page_needs_nothing_else():
     assert policy.startswith("default-src 'none';") and f"script-src 'sha256-{digest}'" in policy
     parts = {x.name for x in files(visualize).iterdir() if not x.name.endswith((".py", "__"))}
     assert parts == {"page.css", "page.js", "routes.js"}
-    settings = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(r'^spacy_spanmed = \[.*"\*\*/\*\.css", "\*\*/\*\.js"', settings, re.M)
 
 

@@ -2,7 +2,7 @@
 
 A masker sees one block and a random generator, so that its choice is a function of the
 generator's key (:func:`mask_rng`), not of what was masked before. What happens to the chosen
-tokens (80/10/10) is decided in ``corruption.py``, once for each unit returned here.
+tokens (80/10/10) is decided in ``samples.py``, once for each unit returned here.
 
 All maskers share one budget: ``rate`` of the maskable tokens, rounded down. It is never exceeded,
 and when units are words it is missed by less than one word: the one that did not fit any more.

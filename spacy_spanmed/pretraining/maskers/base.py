@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:  # they load torch, which spaCy's look at the registered functions must not
+if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ..packing import PackedBlocks

@@ -1,10 +1,11 @@
 """A mixture: each block is masked by one of several maskers."""
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from itertools import accumulate
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.util import registry
@@ -87,6 +88,6 @@ class MixedMasker(Masker):
 
 
 @registry.misc("spanmed.MixedMasker.v1")
-def make_mixed_masker(maskers: Dict[str, Any], weights: Dict[str, float]) -> MixedMasker:
+def make_mixed_masker(maskers: dict[str, Any], weights: dict[str, float]) -> MixedMasker:
     """Registered as ``spanmed.MixedMasker.v1``; see :class:`MixedMasker`."""
     return MixedMasker(maskers, weights)

@@ -1,1 +1,1 @@
-"""Texts to pretrain on: finding files, and one module for each format they come in."""
+"""Texts to pretrain on: finding files, reading each format, choosing documents."""

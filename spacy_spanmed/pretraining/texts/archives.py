@@ -6,8 +6,8 @@ import tarfile
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from spacy_spanmed.corpora.problems import Problems
-from spacy_spanmed.pretraining.texts.reading import Document
+from ...util.problems import Problems
+from .reading import Document
 
 DAMAGED = "damaged archive"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from spacy_spanmed.pretraining.texts.reading import Document, Meter, TextOptions
+from .reading import Document, Meter, TextOptions
 
 PREFIX = "hf:"
 ROWS_AT_ONCE = 256

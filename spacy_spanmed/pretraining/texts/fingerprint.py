@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from spacy_spanmed.pretraining.texts import datasets
-from spacy_spanmed.pretraining.texts.sources import is_dataset, walk
-from spacy_spanmed.provenance import file_sha256
+from ...util.provenance import file_sha256
+from . import datasets
+from .sources import is_dataset, walk
 
 
 def fingerprint(entries: Sequence[str], streaming: bool = False) -> dict[str, Any]:

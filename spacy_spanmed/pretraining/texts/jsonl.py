@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from spacy_spanmed.corpora.problems import Problems
-from spacy_spanmed.pretraining.texts.reading import Document, TextOptions, read_lines
+from ...util.problems import Problems
+from .reading import Document, TextOptions, read_lines
 
 NO_TEXT = "no text"
 

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from spacy_spanmed.corpora.problems import Problems
-from spacy_spanmed.pretraining.texts.reading import Document, TextOptions
+from ...util.problems import Problems
+from .reading import Document, TextOptions
 
 NOT_XML, NO_PAPER = "damaged XML", "XML without papers"
 
@@ -31,13 +31,45 @@ PARTS = {
     ),
 }
 LEFT_OUT = frozenset(
-    "ref-list table-wrap table-wrap-group table fig fig-group disp-formula "
-    "disp-formula-group tex-math annotation supplementary-material media graphic inline-graphic "
-    "fn fn-group object-id label".split()
+    [
+        "ref-list",
+        "table-wrap",
+        "table-wrap-group",
+        "table",
+        "fig",
+        "fig-group",
+        "disp-formula",
+        "disp-formula-group",
+        "tex-math",
+        "annotation",
+        "supplementary-material",
+        "media",
+        "graphic",
+        "inline-graphic",
+        "fn",
+        "fn-group",
+        "object-id",
+        "label",
+    ]
 )
 BLOCKS = frozenset(
-    "article-title ArticleTitle AbstractText title p sec list list-item def-list def-item "
-    "disp-quote boxed-text verse-group statement speech".split()
+    [
+        "article-title",
+        "ArticleTitle",
+        "AbstractText",
+        "title",
+        "p",
+        "sec",
+        "list",
+        "list-item",
+        "def-list",
+        "def-item",
+        "disp-quote",
+        "boxed-text",
+        "verse-group",
+        "statement",
+        "speech",
+    ]
 )
 _SPACE = re.compile(r"\s+")
 # What is left of "[1, 2]" or "(3-5)" without the marks, and the space before a full stop.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from spacy_spanmed.corpora.problems import Problems
-from spacy_spanmed.pretraining.texts.reading import Document, Meter, TextOptions
+from ...util.problems import Problems
+from .reading import Document, Meter, TextOptions
 
 ROWS_AT_ONCE = 256
 DAMAGED = "damaged Parquet"

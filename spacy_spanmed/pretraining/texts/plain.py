@@ -5,16 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from spacy_spanmed.corpora.problems import Problems
-from spacy_spanmed.corpora.text_files import BOM
-from spacy_spanmed.pretraining.texts.reading import (
-    MAX_DOCUMENT,
-    TOO_LONG,
-    Document,
-    TextOptions,
-    decode,
-    read_lines,
-)
+from ...util.problems import Problems
+from ...util.text_files import BOM
+from .reading import MAX_DOCUMENT, TOO_LONG, Document, TextOptions, decode, read_lines
 
 
 def read(

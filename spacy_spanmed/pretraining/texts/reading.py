@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from spacy_spanmed.corpora.problems import RAISE, Problems
-from spacy_spanmed.corpora.text_files import BOM, GZIP_MAGIC, MAX_LINE
+from ...util.problems import RAISE, Problems
+from ...util.text_files import BOM, GZIP_MAGIC, MAX_LINE
 
 MAX_DOCUMENT = MAX_LINE  # bytes: a document is held in memory as a whole
 BINARY, NOT_UTF8, TOO_LONG = "binary", "not UTF-8", "too long"

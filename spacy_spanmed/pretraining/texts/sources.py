@@ -14,15 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from spacy_spanmed.corpora.problems import RAISE, Problems
-from spacy_spanmed.pretraining.texts import archives, datasets, jsonl, papers, parquet, plain
-from spacy_spanmed.pretraining.texts.reading import (
-    Document,
-    Meter,
-    TextOptions,
-    TextProblems,
-    open_file,
-)
+from ...util.problems import RAISE, Problems
+from . import archives, datasets, jsonl, papers, parquet, plain
+from .reading import Document, Meter, TextOptions, TextProblems, open_file
 
 # Readers of a stream by suffix; ".gz" may follow.
 READERS = {

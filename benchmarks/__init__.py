@@ -1,0 +1,1 @@
+"""This package beside what a user would run without it: `python -m benchmarks`."""

@@ -1,0 +1,244 @@
+"""Variants of a config, trained over several seeds and compared on dev.
+
+Each run is a `spacy train` of its own and its scores are those of the last evaluation. They are
+written down after each run, so that an interrupted comparison goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import srsly
+from spacy.util import load_config
+
+from spacy_spanmed.util.provenance import git_commit
+
+Record = dict[str, Any]
+SECTIONS = {"config", "seeds", "scores", "settings", "corpora", "variants"}
+
+
+class Run(NamedTuple):
+    """One training.
+
+    corpus, variant (str): Their names in the plan.
+    seed (int): Of the training.
+    settings (dict): Overrides of the config, by dotted names, the seed not among them.
+    """
+
+    corpus: str
+    variant: str
+    seed: int
+    settings: dict[str, Any]
+
+
+class Plan(NamedTuple):
+    """What is to be compared.
+
+    config (Path): Of `spacy train`.
+    scores (list[str]): Those that are shown, by spaCy's names, such as "ents_f".
+    runs (list[Run]): One after the other.
+    """
+
+    config: Path
+    scores: list[str]
+    runs: list[Run]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan, a YAML file such as `configs/ablation.yml`.
+
+    `config` is the config's path, relative to the working directory, `seeds` a list of numbers,
+    `scores` a list of names. `settings` are overrides for all runs, and each of `corpora` and
+    `variants` has a name and overrides of its own; a variant's win over a corpus's.
+
+    RAISES (ValueError): The file is missing, or no such plan; the message says what to change.
+    """
+    if not path.is_file():
+        raise ValueError(f"The plan '{path}' does not exist: check the path.")
+    try:
+        plan = srsly.read_yaml(path)
+    except Exception as error:  # of its own for each kind of mistake
+        raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(plan, dict) or set(plan) != SECTIONS:
+        raise ValueError(f"'{path}' must have {', '.join(sorted(SECTIONS))}, and nothing else.")
+    if not isinstance(plan["config"], str):
+        raise ValueError(f"'{path}': config must be a path.")
+    for name in ("corpora", "variants"):
+        named = plan[name]
+        if not isinstance(named, dict) or not named:
+            raise ValueError(f"'{path}': {name} must be names with their settings.")
+        for settings in (plan["settings"], *named.values()):
+            if settings is not None and not isinstance(settings, dict):
+                raise ValueError(f"'{path}': settings must be names with values, not {settings}.")
+    for name in ("seeds", "scores"):
+        if not isinstance(plan[name], list) or not plan[name]:
+            raise ValueError(f"'{path}': {name} must be a list.")
+    config = Path(plan["config"])
+    if not config.is_file():
+        raise ValueError(f"'{path}' names the config '{config}', which does not exist.")
+    runs = [
+        Run(corpus, variant, seed, {**(plan["settings"] or {}), **(own or {}), **(more or {})})
+        for seed in plan["seeds"]  # first each variant once
+        for corpus, own in plan["corpora"].items()
+        for variant, more in plan["variants"].items()
+    ]
+    return Plan(config, plan["scores"], runs)
+
+
+def read_records(path: Path) -> list[Record]:
+    """RETURNS (list[Record]): Those written down by an earlier comparison, in "runs" and
+    "other_runs"; none without a file.
+    RAISES (ValueError): The file is something else."""
+    if not path.exists():
+        return []
+    try:
+        found = srsly.read_json(path)
+        return [*found["runs"], *found.get("other_runs", [])]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"'{path}' holds no results of a comparison: choose another file."
+        ) from error
+
+
+def split_records(plan: Plan, records: list[Record]) -> tuple[list[Record], list[Record]]:
+    """RETURNS (tuple): The records of this plan, in its order, and the others: of other settings,
+    another config or variants that it no longer has, which a mean over seeds must not mix in."""
+    own = [old for run in plan.runs if (old := _find(plan, run, records))]
+    return own, [record for record in records if all(record is not old for old in own)]
+
+
+def _identity(plan: Plan, run: Run) -> Record:
+    # With the run's settings: what they override anyway may change in the config, as may comments
+    config = load_config(plan.config, overrides=run.settings).to_str()
+    return {**run._asdict(), "config_sha256": hashlib.sha256(config.encode()).hexdigest()}
+
+
+def _find(plan: Plan, run: Run, records: list[Record]) -> Record | None:
+    wanted = _identity(plan, run)
+    same = (old for old in records if all(old.get(key) == wanted[key] for key in wanted))
+    return next(same, None)
+
+
+def run_plan(
+    plan: Plan,
+    records: list[Record],
+    *,
+    variants: Iterable[str] = (),
+    gpu_id: int = -1,
+    save: Callable[[list[Record]], None],
+    show: Callable[[str], None] = print,
+) -> list[Record]:
+    """Train what has not been trained yet.
+
+    records (list[Record]): Of earlier runs. One with the same names, seed, settings and config is
+        not run again; what lies at the paths of its settings is not looked at.
+    variants (Iterable[str]): Run only these. Default: all.
+    gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
+    save (Callable): Called with all records after each run.
+    show (Callable[[str], None]): Told what is done. Defaults to print.
+    RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256"
+        (of the config with the run's settings), "commit" (whose code was run), "scores", "seconds".
+    RAISES (ValueError): A variant that is not in the plan, or a training that fails.
+    """
+    unknown = set(variants) - {run.variant for run in plan.runs}
+    if unknown:
+        raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
+    records, found = list(records), []
+    for number, run in enumerate(plan.runs, start=1):
+        place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
+        old = _find(plan, run, records)
+        if old:
+            show(f"{place}: there is a result already")
+            found.append(old)
+            continue
+        if variants and run.variant not in variants:
+            continue
+        show(place)
+        # each training is a process of its own, with the code that is there when it starts
+        record = {**_identity(plan, run), "commit": git_commit()}
+        started = time.perf_counter()
+        record["scores"] = _train(plan.config, run, gpu_id)
+        record["seconds"] = round(time.perf_counter() - started, 1)
+        show(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
+        records.append(record)
+        found.append(record)
+        save(records)
+    return found
+
+
+def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
+    overrides = {**run.settings, "system.seed": run.seed}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "spacy", "train", str(config), "--output", folder]
+        command += ["--gpu-id", str(gpu_id)]
+        for name, value in overrides.items():
+            command += [f"--{name}", value if isinstance(value, str) else srsly.json_dumps(value)]
+        if subprocess.run(command).returncode:
+            raise ValueError(
+                f"{run.corpus}, {run.variant}, seed {run.seed}: spacy train failed, see above. "
+                "Give the same command again to go on with this run."
+            )
+        scores = srsly.read_json(Path(folder) / "model-last" / "meta.json")["performance"]
+        return {name: score for name, score in scores.items() if isinstance(score, (int, float))}
+
+
+def summarise(
+    records: Iterable[Record], scores: Sequence[str], names: Mapping[str, str] | None = None
+) -> str:
+    """Compare the variants of each corpus.
+
+    records (Iterable[Record]): From `run_plan`.
+    scores (Sequence[str]): Those to show.
+    names (Mapping[str, str]): What scores are called in the head, by their names. Default: these.
+    RETURNS (str): A table in Markdown: of each corpus and variant, mean and standard deviation of
+        each score over the seeds, in per cent; behind them, in brackets, the mean difference from
+        the corpus's first variant over the seeds that both have.
+    """
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record["corpus"]):
+        groups.setdefault((record["corpus"], record["variant"]), []).append(record)
+    heads = [(names or {}).get(name, name) for name in scores]
+    lines = [f"| corpus | variant | {' | '.join(heads)} | seeds |"]
+    lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    first: dict[str, list[Record]] = {}
+    for (corpus, variant), found in groups.items():
+        base = first.setdefault(corpus, found)
+        cells = []
+        for name in scores:
+            cell = mean_and_deviation([_percent(record["scores"].get(name)) for record in found])
+            if found is not base:
+                cell += _difference(found, base, name)
+            cells.append(cell)
+        lines.append(f"| {corpus} | {variant} | {' | '.join(cells)} | {len(found)} |")
+    return "\n".join(lines)
+
+
+def _difference(found: Sequence[Record], base: Sequence[Record], name: str) -> str:
+    """How far a score lies from that of `base`, by seed; nothing without a common seed."""
+    of_base = {record["seed"]: _percent(record["scores"].get(name)) for record in base}
+    pairs = [
+        (_percent(record["scores"].get(name)), of_base.get(record["seed"])) for record in found
+    ]
+    known = [score - other for score, other in pairs if None not in (score, other)]
+    return f" ({statistics.mean(known):+.1f})" if known else ""
+
+
+def mean_and_deviation(values: Sequence[float | None], digits: int = 1) -> str:
+    """RETURNS (str): Mean and standard deviation of those that are known; "-" of none."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.{digits}f}{deviation}"
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value

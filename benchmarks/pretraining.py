@@ -1,0 +1,344 @@
+"""How fast, and how well, our pretraining and the stock recipe learn from the same text.
+
+Same text, encoder, block length and tokens a step, one after the other, several times. The ratio is
+taken within a round and its median over rounds, so that a machine whose speed drifts does not
+decide. Ours also runs with token masks, to tell what its masker costs. Speed is measured with stock
+in a process of its own each time: what ours sets for all of a process, how memory is kept, would
+make it faster than it is for its users.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+from transformers import (
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+
+from spacy_spanmed.pretraining.arguments import training_arguments, use_bfloat16
+from spacy_spanmed.pretraining.config import PretrainSettings
+from spacy_spanmed.pretraining.encoder_files import load_encoder
+from spacy_spanmed.pretraining.evaluation import evaluate
+from spacy_spanmed.pretraining.maskers import TokenMasker
+from spacy_spanmed.pretraining.model import PretrainingModel
+from spacy_spanmed.pretraining.packing import PackedBlocks, pack_texts
+from spacy_spanmed.pretraining.run import build_model
+from spacy_spanmed.pretraining.samples import MaskedBlocks, make_vocabulary
+from spacy_spanmed.pretraining.trainer import PretrainingTrainer
+
+from . import stock_mlm
+from .reference_masking import reference_span_masking
+
+MASKED_BLOCKS, MASKING_ROUNDS = 200, 5  # of the timing of masking alone
+WARMUP_STEPS = 2  # not counted: memory is allocated, kernels are chosen
+
+
+class Text(NamedTuple):
+    """The text of a benchmark.
+
+    train, dev (Sequence[str]): Documents to train on, and held-out ones.
+    """
+
+    train: Sequence[str]
+    dev: Sequence[str]
+
+
+class Clock(TrainerCallback):
+    """Notes when each step of a Trainer ends."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called by the Trainer after each optimizer step."""
+        self.ends.append(time.perf_counter())
+
+    def seconds(self) -> float:
+        """RETURNS (float): Median seconds of a step, its data included, warm-up left out."""
+        return statistics.median(np.diff(self.ends)[WARMUP_STEPS - 1 :])
+
+
+class TimedSamples(Dataset):
+    """Samples that add up the time they take to be masked.
+
+    samples (MaskedBlocks): The samples.
+    """
+
+    def __init__(self, samples: MaskedBlocks):
+        self.samples = samples
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Any:
+        start = time.perf_counter()
+        sample = self.samples[index]
+        self.seconds += time.perf_counter() - start
+        return sample
+
+
+def run_benchmark(
+    settings: PretrainSettings,
+    text: Text,
+    *,
+    collator: str = "token",
+    steps: int = 12,
+    rounds: int = 3,
+    loss_tokens: int = 0,
+    seeds: Sequence[int] = (0,),
+    show: Any = print,
+) -> dict[str, Any]:
+    """Run both recipes.
+
+    settings (PretrainSettings): Ours; encoder, block length and batch size hold for both.
+    text (Text): For both.
+    collator (str): Of the stock recipe, "token" or "whole_word". Defaults to "token", the faster.
+    steps (int): Timed steps a round, after WARMUP_STEPS. Defaults to 12.
+    rounds (int): Defaults to 3.
+    loss_tokens (int): If positive, train each recipe on so many tokens, with each seed, and
+        measure it on held-out text. Defaults to 0: only speed.
+    seeds (Sequence[int]): Seeds for that. Defaults to 0 alone.
+    show (Callable[[str], None]): Told what is done. Defaults to print.
+    RETURNS (dict): "ratio" (ours to stock, tokens a second, median over rounds), "ours", "stock"
+        (medians), "to_token_masks" (time of our step to one with token masks, median), "rounds",
+        "masking" (see `time_masking`), "masking_share" of our step, "loss_tokens", and "losses" by
+        seed and recipe: "stock", "ours", "stock_rates", which is stock with our optimizer and rates,
+        and "ours_token", which hides what stock does.
+    RAISES (ValueError): If the text is shorter than a batch, or, for losses, the held-out text than
+        a block.
+    """
+    training = settings.training
+    loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
+    stock_blocks = stock_mlm.Blocks(text.train, loaded.tokenizer, training.block_length)
+    blocks = pack_texts(text.train, loaded.tokenizer, training.block_length)
+    if min(len(stock_blocks), len(blocks.input_ids)) < training.batch_size:
+        raise ValueError(
+            f"The text gives {len(blocks.input_ids)} blocks of {training.block_length} tokens, "
+            f"less than one step of {training.batch_size}: give more text."
+        )
+    dev = pack_texts(text.dev, loaded.tokenizer, training.block_length)
+    if loss_tokens and not len(dev.input_ids):
+        raise ValueError(
+            f"The {len(text.dev)} held-out texts, a twentieth of all, give no block of "
+            f"{training.block_length} tokens: give more text, or leave the losses out."
+        )
+    settings.masker.prepare(loaded.tokenizer, blocks)
+    tokens = training.batch_size * training.block_length
+    total = WARMUP_STEPS + steps
+    token_settings = _with_token_masks(settings)
+    rows, shares = [], []
+    for number in range(1, rounds + 1):
+        with _fresh_process() as process:
+            arguments = (settings, loaded.tokenizer, stock_blocks, collator, total)
+            stock = tokens / process.submit(_time_stock, *arguments).result()
+        clock = Clock()
+        _, share = _train_ours(settings, blocks, total, 0, clock)
+        ours = tokens / clock.seconds()
+        clock = Clock()
+        _train_ours(token_settings, blocks, total, 0, clock)
+        by_token = tokens / clock.seconds()
+        rows.append(
+            {
+                "stock": round(stock, 1),
+                "ours": round(ours, 1),
+                "ours_token": round(by_token, 1),
+                "ratio": round(ours / stock, 3),
+                "to_token_masks": round(by_token / ours, 3),
+            }  # fmt: skip
+        )
+        shares.append(share)
+        show(f"Round {number}: stock {stock:,.0f}, ours {ours:,.0f} tokens/s: {ours / stock:.2f} x")
+    result = {
+        "ratio": round(statistics.median(row["ratio"] for row in rows), 3),
+        "ours": statistics.median(row["ours"] for row in rows),
+        "stock": statistics.median(row["stock"] for row in rows),
+        "to_token_masks": statistics.median(row["to_token_masks"] for row in rows),
+        "rounds": rows,
+        "block_length": training.block_length,
+        "batch_size": training.batch_size,
+        "steps": steps,
+        "stock_collator": collator,
+        "precision": "bfloat16" if use_bfloat16(training.precision) else "float32",
+        "masking_share": round(statistics.median(shares), 5),
+        "masking": time_masking(settings, blocks),
+    }
+    if loss_tokens:
+        result["loss_tokens"] = loss_tokens
+        result["losses"] = {
+            str(seed): _compare_losses(
+                settings, dev, blocks, stock_blocks, collator, loss_tokens, seed, show
+            )
+            for seed in seeds
+        }
+    return result
+
+
+def time_masking(settings: PretrainSettings, blocks: PackedBlocks) -> dict[str, float]:
+    """Time our masker beside SpanBERT's algorithm written the straightforward way.
+
+    RETURNS (dict): "ours" and "reference", microseconds a block, medians over the rounds, and
+        "ratio", reference to ours.
+    """
+    rows = [i % len(blocks.words) for i in range(MASKED_BLOCKS)]
+    rate = getattr(settings.masker, "rate", 0.15)
+    ours, reference = [], []
+    for _ in range(MASKING_ROUNDS):
+        rng = np.random.default_rng(0)
+        start = time.perf_counter()
+        for row in rows:
+            settings.masker.select(blocks.words[row], rng, blocks.input_ids[row])
+        middle = time.perf_counter()
+        for row in rows:
+            reference_span_masking(blocks.words[row], rng, rate=rate, p=0.2, max_words=10)
+        end = time.perf_counter()
+        ours.append((middle - start) / MASKED_BLOCKS * 1e6)
+        reference.append((end - middle) / MASKED_BLOCKS * 1e6)
+    ratios = [theirs / mine for mine, theirs in zip(ours, reference)]
+    return {
+        "ours": round(statistics.median(ours), 1),
+        "reference": round(statistics.median(reference), 1),
+        "ratio": round(statistics.median(ratios), 2),
+    }
+
+
+def _with_token_masks(settings: PretrainSettings) -> PretrainSettings:
+    rate = getattr(settings.masker, "rate", 0.15)
+    return settings.copy(update={"masker": TokenMasker(rate)})
+
+
+def _fresh_process() -> ProcessPoolExecutor:
+    """RETURNS (ProcessPoolExecutor): With one worker, in which nothing was set or imported yet."""
+    return ProcessPoolExecutor(
+        1,
+        mp_context=get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(torch.get_num_threads(),),
+    )
+
+
+def _time_stock(*arguments: Any) -> float:
+    """RETURNS (float): Seconds of a step. arguments: The first ones of `_train_stock`."""
+    clock = Clock()
+    _train_stock(*arguments, seed=0, clock=clock)
+    return clock.seconds()
+
+
+def _train_stock(
+    settings: PretrainSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: stock_mlm.Blocks,
+    collator: str,
+    steps: int,
+    seed: int,
+    clock: Clock,
+    our_rates: bool = False,
+) -> PretrainingModel:
+    set_seed(seed)
+    model = stock_mlm.load_stock_model(settings.model.encoder)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = stock_mlm.make_stock_trainer(
+            model,
+            tokenizer,
+            blocks,
+            collator=collator,
+            batch_size=settings.training.batch_size,
+            steps=steps,
+            seed=seed,
+            output=folder,
+            callbacks=[clock],
+            optimize_like=settings.training if our_rates else None,
+        )
+        trainer.train()
+    return stock_mlm.as_pretraining_model(model, settings.training.block_length)
+
+
+def _train_ours(
+    settings: PretrainSettings, blocks: PackedBlocks, steps: int, seed: int, clock: Clock
+) -> tuple[PretrainingModel, float]:
+    """RETURNS (tuple): The trained model, and the share of the time that masking took."""
+    set_seed(seed)
+    training, model_settings = settings.training, settings.model
+    loaded = load_encoder(
+        model_settings.encoder, block_length=training.block_length, dropout=model_settings.dropout
+    )
+    model, _ = build_model(loaded, blocks, settings)
+    samples = TimedSamples(
+        MaskedBlocks(
+            blocks,
+            settings.masker,
+            make_vocabulary(loaded.tokenizer),
+            seed=seed,
+            samples=steps * training.batch_size,
+        )
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        here = settings.copy(
+            update={"paths": settings.paths.copy(update={"checkpoints": Path(folder)})}
+        )
+        trainer = PretrainingTrainer(
+            model,
+            training_arguments(here, steps, save=False),
+            here,
+            samples,
+            training.batch_size * blocks.mean_length,
+            [clock],
+        )
+        start = time.perf_counter()
+        trainer.train()
+        share = samples.seconds / (time.perf_counter() - start)
+    return model, share
+
+
+def _compare_losses(
+    settings: PretrainSettings,
+    dev: PackedBlocks,
+    blocks: PackedBlocks,
+    stock_blocks: stock_mlm.Blocks,
+    collator: str,
+    tokens: int,
+    seed: int,
+    show: Any,
+) -> dict[str, Any]:
+    training = settings.training
+    loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
+    vocabulary = make_vocabulary(loaded.tokenizer)
+    steps = -(-tokens // (training.batch_size * training.block_length))
+    token_settings = _with_token_masks(settings)
+    stock = partial(
+        _train_stock, settings, loaded.tokenizer, stock_blocks, collator, steps, seed, Clock()
+    )
+    sides = {
+        "ours": lambda: _train_ours(settings, blocks, steps, seed, Clock())[0],
+        "ours_token": lambda: _train_ours(token_settings, blocks, steps, seed, Clock())[0],
+        "stock": stock,
+        "stock_rates": partial(stock, our_rates=True),
+    }
+    result = {}
+    for name, train in sides.items():
+        model = train()
+        scores = evaluate(
+            model, dev, vocabulary, max_blocks=training.dev_blocks, masker=settings.masker
+        )
+        result[name] = {masker: round(values["loss"], 4) for masker, values in scores.items()}
+        figures = ", ".join(f"{masker} {loss:.3f}" for masker, loss in result[name].items())
+        show(f"Seed {seed}, {tokens:,} tokens, {name}: held-out loss {figures}")
+    return result

@@ -1,0 +1,1 @@
+"""The NERO corpus, from its wheel to gold Docs: `python -m scripts.nero`."""

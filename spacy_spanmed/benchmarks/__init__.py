@@ -1,1 +1,0 @@
-"""Benchmarks: this package side by side with what a user would run without it."""

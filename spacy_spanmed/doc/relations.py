@@ -1,0 +1,297 @@
+"""Annotations on a Doc: which layers it carries, and its relations.
+
+Everything is kept as plain numbers and strings, relations as character offsets in
+`doc.user_data`, so that it survives `Doc.to_bytes`, `Doc.copy`, pickling, `n_process`,
+`DocBin(store_user_data=True)` and another tokenization of the same text. Span objects are
+built when they are asked for and never stored: spaCy can't serialize them.
+
+Two things spaCy does that matter here:
+
+- `Doc.to_json` leaves `user_data` out and writes only the extensions it is asked for. Use
+  `doc.to_json(underscore=JSON_EXTENSIONS)`; `Doc.from_json` then restores relations and layers.
+  (`underscore=["relations"]` can't work: those are Span objects.)
+- `Span.as_doc()` drops `user_data` and `doc.spans`: the slice has neither relations nor nested
+  mentions, and its layers are derived anew. `Span.as_doc(copy_user_data=True)` copies the
+  offsets **unshifted**, so they are right only for a span that starts at the first character;
+  others come out as wrong text or, past the end, as a ValueError. Don't use it on Docs with
+  relations. `spacy.Corpus(max_length=...)` cuts with `as_doc()` and so loses relations.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from spacy.tokens import Doc, Span
+
+from .layers import CONCEPT_RELATIONS_KEY, RELATIONS_KEY, get_layers, set_layers
+
+JSON_EXTENSIONS = [
+    "relation_tuples",
+    "concept_relation_tuples",
+    "concept_mentions",
+    "annotation_layers",
+]
+
+
+class RelationTuple(NamedTuple):
+    """A relation as it is stored: character offsets into `doc.text`, ends exclusive.
+
+    head_start, head_end (int): First argument, in characters (Unicode code points).
+    head_label (str): Entity label of the first argument; may be empty.
+    tail_start, tail_end (int), tail_label (str): Second argument, likewise.
+    label (str): Relation label. The pair is ordered: head to tail.
+    score (float): Confidence; 1.0 for gold annotation.
+    negated (bool): Whether the text denies the relation ("does not bind").
+    """
+
+    head_start: int
+    head_end: int
+    head_label: str
+    tail_start: int
+    tail_end: int
+    tail_label: str
+    label: str
+    score: float = 1.0
+    negated: bool = False
+
+
+class ConceptRelationTuple(NamedTuple):
+    """A relation between two concepts of a document, as it is stored.
+
+    head_id, tail_id (str): Ids of concepts, as `spacy_spanmed.doc.get_concepts` gives them.
+    label (str): Relation label. The pair is ordered: head to tail.
+    score (float): Confidence; 1.0 for gold annotation.
+    negated (bool): Whether the text denies the relation.
+    """
+
+    head_id: str
+    tail_id: str
+    label: str
+    score: float = 1.0
+    negated: bool = False
+
+
+class Relation(NamedTuple):
+    """A relation between two spans of one Doc, as found in `doc._.relations`.
+
+    head (Span): First argument, with its entity label.
+    tail (Span): Second argument, with its entity label.
+    label (str): Relation label.
+    score (float): Confidence. Defaults to 1.0.
+    negated (bool): Whether the text denies the relation. Defaults to False.
+    """
+
+    head: Span
+    tail: Span
+    label: str
+    score: float = 1.0
+    negated: bool = False
+
+    def to_tuple(self) -> RelationTuple:
+        """RETURNS (RelationTuple): The same relation as character offsets."""
+        head, tail = self.head, self.tail
+        return RelationTuple(
+            head.start_char, head.end_char, head.label_,
+            tail.start_char, tail.end_char, tail.label_,
+            self.label, self.score, self.negated,
+        )  # fmt: skip
+
+
+# ------------------------------------------------------------------------- relations
+
+
+def get_relation_tuples(doc: Doc) -> list[RelationTuple]:
+    """The relations of a Doc as character offsets.
+
+    doc (Doc): Any Doc; without relations the result is empty (see `get_layers` for whether that
+        means "none" or "unknown").
+    RETURNS (List[RelationTuple]): In the order in which they were set.
+    RAISES (ValueError): If a stored tuple is malformed or lies outside the text.
+    """
+    stored = doc.user_data.get(RELATIONS_KEY)
+    if not stored:
+        return []
+    text = doc.text
+    # Deserialized tuples come back as lists, hence the normalisation on each read.
+    return [_check_tuple(item, text) for item in stored]
+
+
+def set_relation_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
+    """Replace the relations of a Doc. A stored list of layers stays as it is.
+
+    doc (Doc): The Doc to change.
+    tuples (Iterable[Sequence]): RelationTuples or sequences with their 9 fields (or 7: the score
+        then defaults to 1.0 and negated to False).
+    RAISES (ValueError): Naming the tuple that is malformed or lies outside the text. The Doc is
+        then unchanged.
+    """
+    text = doc.text
+    doc.user_data[RELATIONS_KEY] = [tuple(_check_tuple(item, text)) for item in tuples]
+
+
+def _check_tuple(item: Sequence[Any], text: str) -> RelationTuple:
+    if not isinstance(item, (tuple, list)) or not 7 <= len(item) <= 9:
+        raise ValueError(
+            f"Not a relation: {item!r}. Expected {len(RelationTuple._fields)} fields: "
+            f"{', '.join(RelationTuple._fields)}."
+        )
+    values = RelationTuple(*item)
+    try:
+        offsets = [operator.index(values[i]) for i in (0, 1, 3, 4)]
+        score = float(values.score)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Relation {tuple(item)!r}: offsets must be whole numbers and the score a number "
+            f"({error})."
+        ) from None
+    head_start, head_end, tail_start, tail_end = offsets
+    length = len(text)
+    if not (0 <= head_start < head_end <= length and 0 <= tail_start < tail_end <= length):
+        raise ValueError(
+            f"Relation {tuple(item)!r}: its offsets must be non-empty and lie within the text, "
+            f"which has {length} characters. Do they belong to another text?"
+        )
+    # A gap between two tokens is no token's, so such an argument could never become a Span.
+    if text[head_start:head_end].isspace() or text[tail_start:tail_end].isspace():
+        raise ValueError(f"Relation {tuple(item)!r}: an argument is nothing but whitespace.")
+    if not math.isfinite(score):
+        raise ValueError(f"Relation {tuple(item)!r}: the score must be finite.")
+    labels = (values.head_label, values.tail_label, values.label)
+    if not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"Relation {tuple(item)!r}: labels must be strings.")
+    return RelationTuple(
+        head_start, head_end, values.head_label,
+        tail_start, tail_end, values.tail_label,
+        values.label, score, bool(values.negated),
+    )  # fmt: skip
+
+
+# ----------------------------------------------------------------- concept relations
+
+
+def has_concept_relations(doc: Doc) -> bool:
+    """RETURNS (bool): Whether the Doc's relations are between concepts of the document (the list
+    of them, which may be empty, was set) rather than between single mentions."""
+    return CONCEPT_RELATIONS_KEY in doc.user_data
+
+
+def get_concept_relation_tuples(doc: Doc) -> list[ConceptRelationTuple]:
+    """The relations between concepts of a Doc.
+
+    doc (Doc): Any Doc; without such relations the result is empty.
+    RETURNS (List[ConceptRelationTuple]): In the order in which they were set.
+    RAISES (ValueError): If a stored tuple is malformed.
+    """
+    return [_check_concept_tuple(item) for item in doc.user_data.get(CONCEPT_RELATIONS_KEY, ())]
+
+
+def set_concept_relation_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
+    """Replace the relations between concepts of a Doc. A stored list of layers stays as it is.
+
+    doc (Doc): The Doc to change.
+    tuples (Iterable[Sequence]): ConceptRelationTuples or sequences with their 3 to 5 fields.
+    RAISES (ValueError): Naming the tuple that is malformed. The Doc is then unchanged.
+    """
+    doc.user_data[CONCEPT_RELATIONS_KEY] = [tuple(_check_concept_tuple(item)) for item in tuples]
+
+
+def _check_concept_tuple(item: Sequence[Any]) -> ConceptRelationTuple:
+    fields = ConceptRelationTuple._fields
+    if not isinstance(item, (tuple, list)) or not 3 <= len(item) <= len(fields):
+        raise ValueError(
+            f"Not a relation between concepts: {item!r}. Expected {len(fields)} fields: "
+            f"{', '.join(fields)}."
+        )
+    values = ConceptRelationTuple(*item)
+    if not all(isinstance(value, str) and value for value in values[:3]):
+        raise ValueError(f"Relation {tuple(item)!r}: ids and label must be non-empty strings.")
+    if isinstance(values.score, str) or not math.isfinite(values.score):
+        raise ValueError(f"Relation {tuple(item)!r}: the score must be a finite number.")
+    return values._replace(score=float(values.score), negated=bool(values.negated))
+
+
+# ------------------------------------------------------------------------ extensions
+
+
+def _get_relations(doc: Doc) -> list[Relation]:
+    """Getter of `doc._.relations`: spans are widened to the tokens they touch."""
+    relations = []
+    for item in get_relation_tuples(doc):
+        head = _span(doc, item.head_start, item.head_end, item.head_label)
+        tail = _span(doc, item.tail_start, item.tail_end, item.tail_label)
+        relations.append(Relation(head, tail, item.label, item.score, item.negated))
+    return relations
+
+
+def _span(doc: Doc, start: int, end: int, label: str) -> Span:
+    return doc.char_span(start, end, label=label, alignment_mode="expand")
+
+
+def _set_relations(doc: Doc, relations: Iterable[Relation]) -> None:
+    """Setter of `doc._.relations`: accepts Relations over this text, in any tokenization."""
+    tuples = []
+    for item in relations:
+        relation = Relation(*item)
+        for span in (relation.head, relation.tail):
+            if not isinstance(span, Span):
+                raise ValueError(f"Relation {item!r}: head and tail must be Span objects.")
+            if span.doc is not doc and span.doc.text != doc.text:
+                raise ValueError(f"Relation {item!r}: its span {span!r} is over another text.")
+        tuples.append(relation.to_tuple())
+    set_relation_tuples(doc, tuples)
+
+
+def _get_plain_tuples(doc: Doc) -> list[tuple[Any, ...]]:
+    return [tuple(item) for item in get_relation_tuples(doc)]
+
+
+def _get_plain_concept_tuples(doc: Doc) -> list[tuple[Any, ...]]:
+    return [tuple(item) for item in get_concept_relation_tuples(doc)]
+
+
+def _set_plain_concept_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
+    """`Doc.from_json` sets every extension it finds: an empty list stays "not annotated"."""
+    tuples = list(tuples)
+    if tuples or has_concept_relations(doc):
+        set_concept_relation_tuples(doc, tuples)
+
+
+def _get_layer_names(doc: Doc) -> list[str]:
+    return sorted(get_layers(doc))
+
+
+# Module-level functions, because with `n_process` spaCy pickles them into the workers.
+_EXTENSIONS: tuple[tuple[str, Callable[[Doc], Any], Callable[[Doc, Any], None]], ...] = (
+    ("relations", _get_relations, _set_relations),
+    ("relation_tuples", _get_plain_tuples, set_relation_tuples),
+    ("concept_relation_tuples", _get_plain_concept_tuples, _set_plain_concept_tuples),
+    ("annotation_layers", _get_layer_names, set_layers),
+)
+
+
+def install_extensions() -> None:
+    """Register `doc._.relations`, `doc._.relation_tuples`, `doc._.concept_relation_tuples`,
+    `doc._.annotation_layers`, `span._.score` and `doc._.cut_pairs`.
+
+    Called when this module is imported; calling it again changes nothing. An extension of the
+    same name by another package is replaced, with a warning.
+    """
+    for name, getter, setter in _EXTENSIONS:
+        if Doc.has_extension(name):
+            present = Doc.get_extension(name)[2]
+            if present is getter:
+                continue
+            if getattr(present, "__module__", None) != __name__:  # else: this module, reloaded
+                warnings.warn(f"Replacing the extension Doc._.{name} set by another package.")
+        Doc.set_extension(name, getter=getter, setter=setter, force=True)
+    if not Span.has_extension("score"):  # None where no score was set
+        Span.set_extension("score", default=None)
+    if not Doc.has_extension("cut_pairs"):
+        Doc.set_extension("cut_pairs", default=0)
+
+
+install_extensions()

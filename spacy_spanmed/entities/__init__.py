@@ -1,1 +1,0 @@
-"""The entity pipe `span_ner`: component · model · decoding."""

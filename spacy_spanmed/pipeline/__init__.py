@@ -1,0 +1,1 @@
+"""The parts of a pipeline: tokenizer, abbreviations, `span_ner`, `relation_extractor`."""

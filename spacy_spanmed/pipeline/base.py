@@ -1,0 +1,189 @@
+"""What the two pipes have in common: labels, a threshold, and the transformer they listen to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer
+
+from ..scoring.calibration import Calibration
+
+LISTENER = Config().from_str(
+    """
+[tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+upstream = "*"
+
+[tok2vec.pooling]
+@layers = "reduce_mean.v1"
+"""
+)["tok2vec"]
+
+# Tokens that a pipe scores at once while predicting: as many as a batch of 64 abstracts has, so that
+# memory doesn't grow with a batch of whole papers.
+PREDICT_TOKENS = 20_000
+
+
+def split_by_tokens(docs: Sequence[Doc]) -> Iterator[slice]:
+    """RETURNS (Iterator[slice]): The Docs in parts of at most PREDICT_TOKENS tokens, or one Doc. None
+    has only empty Docs, unless all are empty."""
+    start = tokens = 0
+    for i, doc in enumerate(docs):
+        if tokens and len(doc) and tokens + len(doc) > PREDICT_TOKENS:
+            yield slice(start, i)
+            start, tokens = i, 0
+        tokens += len(doc)
+    if start < len(docs):
+        yield slice(start, len(docs))
+
+
+class LabelledPipe(TrainablePipe):
+    """A trainable pipe with labels that may be added later, a threshold, and calibrated scores.
+
+    vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
+    threshold (float): Lowest score of what is predicted, in [0, 1]; at 1 nothing is.
+    calibration (Sequence[float]): Slope, above 0, and offset (see `Calibration`).
+    scorer (Optional[Callable]): Scores examples.
+    RAISES (ValueError): If the threshold or the calibration is out of range.
+    """
+
+    other_outputs = 0  # of the model, beside one for each label
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str,
+        threshold: float,
+        calibration: Sequence[float],
+        scorer: Callable | None,
+    ):
+        if len(calibration) != 2 or not calibration[0] > 0:
+            raise ValueError(
+                f"{name}: calibration must be a slope above 0 and an offset, not {calibration}."
+            )
+        if not 0.0 <= threshold <= 1.0:
+            raise ValueError(f"{name}: the threshold must be in [0, 1], not {threshold}.")
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        # Only what is learned: settings come from the config, so that those given to
+        # `spacy.load` win over those the pipe was saved with.
+        self.cfg: dict[str, Any] = {"labels": []}
+        self.threshold = threshold
+        self.calibration = Calibration(*calibration)
+        self.scorer = scorer
+
+    def _resize(self, n_labels: int) -> None:
+        """Give the model room for so many labels; what it knows stays."""
+        raise TypeError(f"{type(self).__name__} can't add labels.")
+
+    def _learn(self, examples: list[Example]) -> float:
+        """Backpropagate the loss of a batch, not all of whose Docs are empty.
+
+        RETURNS (float): The loss.
+        """
+        raise TypeError(f"{type(self).__name__} can't learn.")
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch, as with any spaCy pipe. Docs without the pipe's layer (see
+        `spacy_spanmed.doc`) get a gradient of zero.
+
+        RETURNS (Dict[str, float]): losses, with this pipe's added.
+        RAISES (ValueError): If a label of the training data is unknown.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not any(len(eg.predicted) for eg in examples):
+            return losses
+        from ..encoder.torch_layer import set_dropout
+
+        set_dropout(self.model, drop)
+        losses[self.name] += self._learn(examples)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (Tuple[str, ...]): The labels, in the order of the model's outputs."""
+        return tuple(self.cfg["labels"])
+
+    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> LabelledPipe:
+        """RAISES (ValueError): If labels and weights don't belong together."""
+        super().from_disk(path, exclude=exclude)
+        self._check_outputs(exclude)
+        return self
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> LabelledPipe:
+        """RAISES (ValueError): If labels and weights don't belong together."""
+        super().from_bytes(bytes_data, exclude=exclude)
+        self._check_outputs(exclude)
+        return self
+
+    def _check_outputs(self, exclude: Iterable[str]) -> None:
+        if {"cfg", "model"} & set(exclude) or not self.model.has_dim("nO"):
+            return
+        count = self.model.get_dim("nO") - self.other_outputs
+        if count != len(self.labels):
+            raise ValueError(
+                f"{self.name}: the weights are of {count} labels, but {len(self.labels)} are named "
+                f"({', '.join(self.labels) or 'the file cfg is missing or empty'}). Files of different "
+                "pipelines were mixed, or some are missing: copy or install the pipeline again."
+            )
+
+    def add_label(self, label: str) -> int:
+        """Add a label, before or after training.
+
+        RETURNS (int): 1, or 0 if it was there.
+        RAISES (ValueError): If the label isn't a non-empty string.
+        """
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"{self.name}: a label must be a non-empty string, not {label!r}.")
+        if label in self.cfg["labels"]:
+            return 0
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        self._resize(len(self.cfg["labels"]))
+        return 1
+
+    def check_label(self, label: str) -> None:
+        """RAISES (ValueError): If a label of the training data is unknown."""
+        if label not in self.cfg["labels"]:
+            raise ValueError(
+                f"{self.name}: unknown label {label!r} in the training data. Known: "
+                f"{', '.join(self.labels)}. Call add_label({label!r}) first."
+            )
+
+    def check_upstream(self, docs: list[Doc]) -> None:
+        """Refuse to predict from nothing: without a transformer a listener would see only zeros.
+
+        RAISES (ValueError): If the model listens to a transformer that did not run.
+        """
+        if not all(self.has_input(doc) for doc in docs):
+            raise ValueError(
+                f"{self.name} has no input: the component 'transformer' did not run on this "
+                "Doc. It must be in the pipeline, enabled, and before this component."
+            )
+
+    def has_input(self, doc: Doc) -> bool:
+        """RETURNS (bool): Whether the Doc has what the transformer made of it, if the model
+        listens to one."""
+        if not len(doc) or (doc.has_extension("trf_data") and doc._.trf_data is not None):
+            return True
+        return not any(node.name == "transformer-listener" for node in self.model.walk())

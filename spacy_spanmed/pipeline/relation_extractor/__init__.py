@@ -1,0 +1,1 @@
+"""The relation pipe `relation_extractor`: candidates, model, pooling, component."""

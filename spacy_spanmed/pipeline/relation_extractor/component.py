@@ -1,0 +1,382 @@
+"""The trainable pipe `relation_extractor`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from ...doc.concepts import set_concept_mentions
+from ...doc.gold import collect_labels, get_gold_relations, get_pair_types
+from ...doc.layers import CONCEPT_RELATIONS_KEY, RELATIONS, get_layers
+from ...doc.mentions import Mention
+from ...doc.relations import set_concept_relation_tuples, set_relation_tuples
+from ..base import LISTENER, LabelledPipe, split_by_tokens
+from .candidates import (
+    NO_PAIRS,
+    CandidatePairs,
+    align_mentions,
+    find_pairs,
+    get_entity_concepts,
+    get_entity_mentions,
+    get_training_concepts,
+    get_training_mentions,
+    warn_of_unknown_labels,
+    warn_without_entities,
+)
+from .features import apply_weights, check_weights, describe_rivals
+from .given_gold import score_given_gold
+from .pooling import Found, decode, get_pair_loss
+
+Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
+
+DEFAULT_MODEL = {
+    "@architectures": "spanmed.PairScorer.v1",
+    # With its whole gradient the entity pipe would lose the encoder to this one
+    "tok2vec": {**LISTENER, "grad_factor": 0.1},
+    "hidden_size": 192,
+    "context_margin": 8,
+    "context_window": 64,
+    "learn_rate_factor": 1.0,
+}
+
+
+@Language.factory(
+    "relation_extractor",
+    assigns=["doc._.relations", "doc._.concept_relations", "doc._.cut_pairs"],
+    requires=["doc.ents", "doc._.trf_data"],
+    default_config={
+        "model": DEFAULT_MODEL,
+        "threshold": 0.5,
+        "calibration": [1.0, 0.0],
+        "rivals": {},
+        "max_distance": 128,
+        "max_pairs": 10000,
+        "concepts": False,
+        "directed": True,
+        "multi_label": True,
+        "typed_pairs": False,
+        "scorer": {"@scorers": "spanmed.relation_scorer.v1"},
+    },
+    default_score_weights={
+        "rel_gold_micro_f": 0.5,
+        "rel_micro_f": 0.5,
+        "rel_micro_p": 0.0,
+        "rel_micro_r": 0.0,
+        "rel_per_type": None,
+        "rel_gold_per_type": None,
+    },
+)
+def make_relation_extractor(
+    nlp: Language,
+    name: str,
+    model: Model,
+    threshold: float,
+    calibration: list[float],
+    rivals: dict[str, float],
+    max_distance: int,
+    max_pairs: int,
+    concepts: bool,
+    directed: bool,
+    multi_label: bool,
+    typed_pairs: bool,
+    scorer: Callable | None,
+) -> RelationExtractor:
+    """Make the pipe. See RelationExtractor for the settings."""
+    return RelationExtractor(
+        nlp.vocab,
+        model,
+        name,
+        threshold=threshold,
+        calibration=calibration,
+        rivals=rivals,
+        max_distance=max_distance,
+        max_pairs=max_pairs,
+        concepts=concepts,
+        directed=directed,
+        multi_label=multi_label,
+        typed_pairs=typed_pairs,
+        scorer=scorer,
+    )
+
+
+class RelationExtractor(LabelledPipe):
+    """Finds relations between the entities of a Doc, across sentences too, in one encoder pass.
+
+    Writes `doc._.relations` (see `spacy_spanmed.doc`), between concepts `doc._.concept_relations`
+    too (see `spacy_spanmed.doc.concepts`), in place of those that the Doc had. Docs without the layer
+    "relations" are neither learned from nor scored.
+
+    vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
+    threshold (float): Lowest score of a relation. Defaults to 0.5.
+    calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
+        finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
+    rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the other pairs
+        of the Doc (see `rivals.py`); `spanmed finalize` fits them. Defaults to none: it doesn't.
+    max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
+    max_pairs (int): Ordered pairs looked at in a Doc, at least 2: the closest, but first of all the
+        closest of each pair of concepts; a pair of mentions with several concepts counts as often
+        as it has pairs of these. If there are more, a warning counts the pairs of mentions left
+        out, and so does `doc._.cut_pairs`. Defaults to 10,000.
+    concepts (bool): Relate the concepts of a document, pooling over their mentions, instead of
+        single mentions. `doc._.relations` then holds each relation between its best pair of
+        mentions. Relations between mentions in the training data are taken for ones between
+        their concepts. Defaults to False.
+    directed (bool): Whether a relation from A to B is another one than from B to A. Defaults to
+        True.
+    multi_label (bool): Whether a pair may have several relations; else it has at most the most
+        probable one. Defaults to True.
+    typed_pairs (bool): Look only at pairs of entity labels that are related somewhere in the
+        training data. Defaults to False.
+    scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.relation_scorer.v1`.
+    RAISES (ValueError): If max_distance or max_pairs is too small.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model,
+        name: str = "relation_extractor",
+        *,
+        threshold: float = 0.5,
+        calibration: Sequence[float] = (1.0, 0.0),
+        rivals: Mapping[str, float] = {},
+        max_distance: int = 128,
+        max_pairs: int = 10000,
+        concepts: bool = False,
+        directed: bool = True,
+        multi_label: bool = True,
+        typed_pairs: bool = False,
+        scorer: Callable | None = None,
+    ):
+        super().__init__(vocab, model, name, threshold, calibration, scorer)
+        if max_distance < 0 or max_pairs < 2:
+            raise ValueError(
+                f"{name}: max_distance must be at least 0 and max_pairs at least 2, not "
+                f"{max_distance} and {max_pairs}."
+            )
+        self.rivals = check_weights(rivals)
+        self.max_distance = max_distance
+        self.max_pairs = max_pairs
+        self.concepts = concepts
+        self.directed = directed
+        self.multi_label = multi_label
+        self.typed_pairs = typed_pairs
+        self.cfg["pair_types"] = []
+
+    @property
+    def label_data(self) -> dict[str, list[Any]]:
+        """RETURNS (Dict[str, List]): What `spacy init labels` stores: "labels" of relations,
+        "entity_labels", and "pair_types", the pairs of entity labels that are related."""
+        return {
+            "labels": list(self.labels),
+            "entity_labels": self.model.attrs["entity_labels"],
+            "pair_types": self.cfg["pair_types"],
+        }
+
+    def _resize(self, n_labels: int) -> None:
+        from .model import resize_output
+
+        resize_output(self.model, n_labels)
+
+    def _add_entity_labels(self, labels: Iterable[str]) -> None:
+        known = self.model.attrs["entity_labels"]
+        new = [label for label in labels if label not in known]
+        self.model.attrs["entity_labels"] = [*known, *new]
+        if new:
+            from .model import resize_entity_labels
+
+            resize_entity_labels(self.model)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: dict[str, list[Any]] | None = None,
+    ) -> None:
+        """Collect relation and entity labels from the examples (or take `labels`, in the form of
+        `label_data`) and build the model.
+
+        RAISES (ValueError): If there is no relation at all.
+        """
+        validate_get_examples(get_examples, "RelationExtractor.initialize")
+        if labels is None:
+            labels = collect_labels(eg.reference for eg in get_examples())
+        # A pipe that was trained before keeps what it knows, as with `add_label`
+        self._add_entity_labels(labels["entity_labels"])
+        types = [list(pair) for pair in labels.get("pair_types", ())]
+        known = self.cfg["pair_types"]
+        self.cfg["pair_types"] = known + [pair for pair in types if pair not in known]
+        for label in labels["labels"]:
+            self.add_label(label)
+        if not self.labels:
+            raise ValueError(
+                f"{self.name}: no relation in the training data. Check that the corpus carries the "
+                "layer 'relations' (doc._.relations), or remove the pipe from the config."
+            )
+        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
+        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
+
+    # ------------------------------------------------------------------ prediction
+
+    def predict(self, docs: Iterable[Doc]) -> list[Found]:
+        """RETURNS (List[Found]): The relations between each Doc's entities."""
+        docs = list(docs)
+        mentions = [self._get_entities(doc) for doc in docs]
+        warn_without_entities(self.name, docs)
+        warn_of_unknown_labels(
+            self.name, mentions, self.model.attrs["entity_labels"], self.typed_pairs
+        )
+        return self.predict_pairs(docs, mentions)
+
+    def _get_entities(self, doc: Doc) -> Mentions:
+        if self.concepts:
+            return get_entity_concepts(doc)
+        return dict.fromkeys(get_entity_mentions(doc), ())
+
+    def predict_pairs(self, docs: Sequence[Doc], mentions: Sequence[Mentions]) -> list[Found]:
+        """Predict relations between given mentions, without writing to the Docs.
+
+        docs (Sequence[Doc]): Docs on which the transformer ran.
+        mentions (Sequence[Mapping[Mention, Sequence[str]]]): For each Doc its mentions, (start,
+            end, label) in characters, with the ids of their concepts.
+        RETURNS (List[Found]): By position of head, then tail.
+        """
+        return [
+            decode(
+                candidate,
+                logits,
+                self.labels,
+                threshold=self.threshold,
+                calibration=self.calibration,
+                multi_label=self.multi_label,
+                concepts=self.concepts,
+                rescore=partial(self._rescore, candidate) if self.rivals else None,
+            )
+            for candidate, logits in self.score_pairs(docs, mentions)
+        ]
+
+    def score_pairs(
+        self, docs: Sequence[Doc], mentions: Sequence[Mentions]
+    ) -> list[tuple[CandidatePairs, Any]]:
+        """Score the pairs of given mentions (see `predict_pairs`).
+
+        RETURNS (List[Tuple[CandidatePairs, Floats2d]]): Each Doc's pairs, and their logits: (pairs,
+            labels + 1), the last column "negated".
+        """
+        scored: list[tuple[CandidatePairs, Any]] = []
+        for part in split_by_tokens(docs):
+            candidates = [
+                self._find_pairs(doc, found) for doc, found in zip(docs[part], mentions[part])
+            ]
+            ends = np.cumsum([len(candidate.pairs) for candidate in candidates])
+            logits = np.zeros((0, len(self.labels) + 1), dtype="float32")
+            if ends[-1]:
+                self.check_upstream([doc for doc, c in zip(docs[part], candidates) if c.pairs])
+                logits = self.model.ops.to_numpy(self.model.predict((list(docs[part]), candidates)))
+            scored.extend(zip(candidates, np.split(logits, ends[:-1])))
+        return scored
+
+    def _rescore(self, candidate: CandidatePairs, pooled: np.ndarray) -> np.ndarray:
+        return apply_weights(self.rivals, describe_rivals(candidate, pooled))
+
+    def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
+        found = find_pairs(
+            align_mentions(doc, mentions, mentions if self.concepts else None),
+            self.max_distance,
+            self.max_pairs,
+            concepts=self.concepts,
+            directed=self.directed,
+            pair_types=self._pair_types() if self.typed_pairs else None,
+        )
+        if found.cut:
+            warnings.warn(
+                f"{self.name}: {found.cut:,} of {found.total:,} pairs of entities in a Doc were left "
+                "out, the most distant ones. Raise max_pairs to see them all."
+            )
+        return found
+
+    def _pair_types(self) -> set[tuple[str, str]]:
+        pairs = {(head, tail) for head, tail in self.cfg["pair_types"]}
+        return pairs if self.directed else pairs | {(tail, head) for head, tail in pairs}
+
+    def set_annotations(self, docs: Iterable[Doc], relations: list[Found]) -> None:
+        """Write `doc._.relations`, and between concepts `doc._.concept_relations`."""
+        for doc, found in zip(docs, relations):
+            set_relation_tuples(doc, found.relations)
+            doc._.cut_pairs = found.cut
+            if self.concepts:
+                set_concept_relation_tuples(doc, found.concept_relations)
+                set_concept_mentions(doc, found.mentions)
+            else:  # another source's, of other relations
+                doc.user_data.pop(CONCEPT_RELATIONS_KEY, None)
+                set_concept_mentions(doc, ())
+
+    # -------------------------------------------------------------------- learning
+
+    def _learn(self, examples: list[Example]) -> float:
+        """Of gold mentions, and of the entities that `example.predicted` carries."""
+        candidates = [self._training_pairs(eg) for eg in examples]
+        docs = [eg.predicted for eg in examples]
+        logits, backprop = self.model.begin_update((docs, candidates))
+        loss, d_logits = self._get_loss(examples, candidates, logits)
+        backprop(d_logits)
+        return loss
+
+    def _training_pairs(self, eg: Example) -> CandidatePairs:
+        if RELATIONS not in get_layers(eg.reference):
+            return NO_PAIRS
+        self._check_types(eg.reference)
+        if self.concepts:
+            return self._find_pairs(eg.predicted, get_training_concepts(eg.reference, eg.predicted))
+        mentions = get_training_mentions(eg.reference, eg.predicted)
+        return self._find_pairs(eg.predicted, dict.fromkeys(mentions, ()))
+
+    def _check_types(self, reference: Doc) -> None:
+        """Learning further on other data may bring other pairs of types."""
+        if self.typed_pairs:
+            new = get_pair_types(reference) - {tuple(pair) for pair in self.cfg["pair_types"]}
+            self.cfg["pair_types"].extend(list(pair) for pair in sorted(new))
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
+        """Loss and gradient of the scores of the examples' training pairs (see `_learn`)."""
+        examples = list(examples)
+        return self._get_loss(examples, [self._training_pairs(e) for e in examples], scores)
+
+    def _get_loss(
+        self, examples: list[Example], candidates: list[CandidatePairs], scores: Any
+    ) -> tuple[float, Any]:
+        gold = []
+        for eg in examples:
+            relations = ()
+            if RELATIONS in get_layers(eg.reference):
+                relations = get_gold_relations(eg.reference, self.concepts, self.directed)
+            for _, label, _ in relations:
+                self.check_label(label)
+            gold.append(relations)
+        loss, gradient = get_pair_loss(
+            self.model.ops.to_numpy(scores), candidates, gold, self.labels
+        )
+        return loss, self.model.ops.asarray2f(gradient)
+
+    # --------------------------------------------------------------------- scoring
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """The scorer's figures (end to end), and `rel_gold_*`: predicted between gold mentions.
+
+        RETURNS (Dict[str, Any]): See `spacy_spanmed.scoring.relations`.
+        """
+        examples = list(examples)
+        scores = super().score(examples, **{"directed": self.directed, **kwargs})
+        scores.update(score_given_gold(self, examples))
+        return scores

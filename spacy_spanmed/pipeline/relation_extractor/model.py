@@ -1,0 +1,325 @@
+"""The pair classifier: one encoder pass, then a score for each ordered pair of mentions.
+
+A mention is its first and last token vector and the embedding of its label. A pair is its two
+mentions, their product, a bucket of their distance, and what the text around says: attention over
+the tokens near the pair with a query made from both mentions (the idea of the localized context
+pooling of Zhou et al. 2021, ATLOP, with learned instead of borrowed attention); with `evidence` also
+what `evidence.py` counts of the document. Labels are scored independently (sigmoid), so a pair may
+have several.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d, Ints1d, Ints2d
+
+from ...encoder.torch_layer import ModuleShim, check_lengths, make_torch_layer, run_module
+from ..span_ner.model import get_width
+from .attention import attend, count_at_once
+from .candidates import CandidatePairs
+from .features import SIZE, describe_pairs
+
+DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
+UNKNOWN_LABEL = 0
+
+
+class PairBatch(NamedTuple):
+    """Arrays of a batch, int64 but for the last.
+
+    spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
+    labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
+    tail, in mentions. context (Ints2d): (pairs, 4), the tokens to attend to: start and end, exclusive,
+    of two ranges of rows, of which the second may be empty.
+    evidence (Floats2d): (pairs, SIZE), see `describe_pairs`; (pairs, 0) if it isn't wanted.
+    """
+
+    spans: Ints2d
+    labels: Ints1d
+    pairs: Ints2d
+    context: Ints2d
+    evidence: Floats2d
+
+
+class PairClassifier(torch.nn.Module):
+    """Token vectors and pairs in, logits out: one column a relation label, then "negated".
+
+    nI (int): Width of token vectors. nO (int): Relation labels. nL (int): Rows of the embedding
+    of entity labels. hidden (int): Width of mentions, context and the hidden layer. evidence (bool):
+    Look at `describe_pairs`.
+    """
+
+    def __init__(
+        self,
+        nI: int,
+        nO: int,
+        nL: int,
+        hidden: int,
+        evidence: bool = False,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.hidden = hidden
+        self.dropout = torch.nn.Dropout(dropout)
+        self.mention = torch.nn.Linear(2 * nI, hidden)
+        self.label = torch.nn.Embedding(nL, hidden)
+        torch.nn.init.normal_(self.label.weight, std=0.1)
+        self.query = torch.nn.Linear(2 * hidden, hidden)
+        self.key_value = torch.nn.Linear(nI, 2 * hidden)
+        self.distance = torch.nn.Embedding(2 * len(DISTANCES) + 2, hidden)
+        torch.nn.init.normal_(self.distance.weight, std=0.1)
+        self.evidence = torch.nn.Linear(SIZE, hidden) if evidence else None
+        self.combine = torch.nn.Linear((6 if evidence else 5) * hidden, hidden)
+        self.output = torch.nn.Linear(hidden, nO + 1)
+        with torch.no_grad():  # never trained: says nothing, instead of something at random
+            self.label.weight[UNKNOWN_LABEL] = 0.0
+        # Most pairs are unrelated: start there instead of unlearning a probability of one half.
+        torch.nn.init.constant_(self.output.bias, -2.0)
+
+    def forward(
+        self,
+        X: torch.Tensor,
+        spans: torch.Tensor,
+        labels: torch.Tensor,
+        pairs: torch.Tensor,
+        context: torch.Tensor,
+        evidence: torch.Tensor,
+    ) -> torch.Tensor:
+        X = self.dropout(X)
+        ends = torch.cat([X[spans[:, 0]], X[spans[:, 1]]], dim=1)
+        mentions = F.gelu(self.mention(ends)) + self.label(labels)
+        keys, values = self.key_value(X).chunk(2, dim=1)
+        # What a layer makes of one mention, token or distance is computed once for each of these, not
+        # for each pair: a linear layer of parts side by side is the sum of the parts' layers.
+        of_head, of_tail, of_product, of_context, of_distance, *of_evidence = (
+            self.combine.weight.split(self.hidden, dim=1)
+        )
+        ask_head, ask_tail = self.query.weight.split(self.hidden, dim=1)
+        as_head, as_tail = F.linear(mentions, of_head), F.linear(mentions, of_tail)
+        as_distance = F.linear(self.distance.weight, of_distance, self.combine.bias)
+        order = context[:, 0].argsort(stable=True)  # neighbours share tokens, see `attend`
+        pairs, context = pairs.index_select(0, order), context.index_select(0, order)
+        evidence = evidence.index_select(0, order)
+        nearby = attend(
+            keys,
+            F.linear(values, of_context),
+            F.linear(mentions, ask_head, self.query.bias),
+            F.linear(mentions, ask_tail),
+            pairs,
+            context,
+        )
+        step = count_at_once(X)
+        scores = []
+        for some, around, described in zip(*(x.split(step) for x in (pairs, nearby, evidence))):
+            head, tail = some.unbind(dim=1)
+            pair = around + as_head.index_select(0, head) + as_tail.index_select(0, tail)
+            pair = pair + as_distance.index_select(0, self.bucket(spans, some))
+            product = mentions.index_select(0, head) * mentions.index_select(0, tail)
+            pair = pair + F.linear(product, of_product)
+            if self.evidence is not None:
+                pair = pair + F.linear(F.gelu(self.evidence(described)), of_evidence[0])
+            scores.append(self.output(self.dropout(F.gelu(pair))))
+        return torch.cat(scores).index_select(0, order.argsort())
+
+    def bucket(self, spans: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+        """RETURNS (pairs,): Distance between the mentions' first tokens and which comes first."""
+        offset = spans[pairs[:, 1], 0] - spans[pairs[:, 0], 0]
+        edges = torch.tensor(DISTANCES, device=offset.device)
+        bucket = torch.bucketize(offset.abs(), edges)
+        return bucket + (offset < 0) * (len(DISTANCES) + 1)
+
+
+def build_pair_scorer(
+    tok2vec: Model[list[Doc], list[Floats2d]],
+    hidden_size: int = 192,
+    context_margin: int = 8,
+    context_window: int = 64,
+    evidence: bool = False,
+    learn_rate_factor: float = 1.0,
+    nO: int | None = None,
+) -> Model[tuple[list[Doc], list[CandidatePairs]], Floats2d]:
+    """Architecture `spanmed.PairScorer.v1`.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): Token vectors, usually a TransformerListener.
+    hidden_size (int): Width of the hidden layers.
+    context_margin (int): Tokens to look at on either side of a pair.
+    context_window (int): Tokens to look at in all; of a wider pair, half from either end.
+    evidence (bool): Also look at how often, where and how near to each other the document has the
+        two concepts (see `evidence.py`). Defaults to False.
+    learn_rate_factor (float): Multiplies the optimizer's learning rate for this layer.
+    nO (Optional[int]): Number of relation labels; set by the pipe.
+    RAISES (ValueError): On a negative context_margin, or a context_window without a token.
+    """
+    if context_margin < 0 or context_window < 1:
+        raise ValueError(
+            "context_margin must be at least 0 and context_window at least 1, not "
+            f"{context_margin} and {context_window}."
+        )
+    model = make_torch_layer(
+        "pair_scorer",
+        PairClassifier,
+        {"hidden": hidden_size, "evidence": evidence},
+        # Not in attrs, which are stored with the weights and would win over the config
+        partial(forward, margin=context_margin, window=context_window),
+        init,
+        layers=[tok2vec],
+        dims={"nO": nO},
+        learn_rate_factor=learn_rate_factor,
+    )
+    model.attrs["entity_labels"] = []
+    return model
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """X (Optional[List[Doc]]): Example Docs, to infer the width of the token vectors."""
+    tok2vec, shim = model.layers[0], model.shims[0]
+    tok2vec.initialize(X=X)
+    if shim._model is None and model.has_dim("nO"):
+        n_labels = len(model.attrs["entity_labels"]) + 1
+        shim.create(nI=get_width(tok2vec, X), nO=model.get_dim("nO"), nL=n_labels)
+
+
+def index_pairs(
+    lengths: list[int],
+    candidates: list[CandidatePairs],
+    entity_labels: list[str],
+    margin: int,
+    window: int,
+    evidence: bool = False,
+) -> PairBatch:
+    """Turn the candidates of a batch into arrays over its concatenated tokens.
+
+    lengths (List[int]): Tokens of each Doc. entity_labels (List[str]): Known labels; others share
+        row 0. margin, window (int), evidence (bool): See `build_pair_scorer`.
+    """
+
+    def as_ints(values: list, *shape: int) -> np.ndarray:
+        return np.array(values, dtype="int64").reshape(*shape)
+
+    def join(parts: list, *shape: int) -> np.ndarray:
+        return np.concatenate([np.zeros((0, *shape), dtype="int64"), *parts])
+
+    row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
+    spans, labels, pairs, left, right = [], [], [], [], []
+    offset = n_mentions = 0
+    for length, candidate in zip(lengths, candidates):
+        own = as_ints([(m.start, m.end) for m in candidate.mentions], -1, 2)
+        labels.extend(row_of.get(m.label, UNKNOWN_LABEL) for m in candidate.mentions)
+        pair = as_ints(candidate.pairs, -1, 2)
+        starts, ends = own[pair, 0], own[pair, 1]  # of head and tail
+        left.append((starts.min(axis=1) - margin).clip(min=0) + offset)
+        right.append((ends.max(axis=1) + margin).clip(max=length) + offset)
+        spans.append(own + (offset, offset - 1))
+        pairs.append(pair + n_mentions)
+        n_mentions += len(own)
+        offset += length
+    left, right = join(left), join(right)
+    # A pair wider than the window is seen from both ends.
+    wide = right - left > window
+    middle = np.where(wide, left + (window + 1) // 2, right)
+    behind = np.where(wide, right - window // 2, right)  # empty if window is 1
+    described = [np.zeros((len(left), 0), dtype="float32")]
+    if evidence:
+        described = [describe_pairs(candidate) for candidate in candidates]
+    return PairBatch(
+        join(spans, 2),
+        as_ints(labels, -1),
+        join(pairs, 2),
+        np.stack([left, middle, behind, right], axis=1),
+        np.concatenate(described),
+    )
+
+
+def forward(
+    model: Model,
+    inputs: tuple[list[Doc], list[CandidatePairs]],
+    is_train: bool,
+    margin: int,
+    window: int,
+):
+    """margin, window (int): See `build_pair_scorer`.
+
+    RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated".
+    """
+    docs, candidates = inputs
+    tok2vec, shim = model.layers[0], model.shims[0]
+    if shim._model is None:
+        raise ValueError("The pair scorer is not initialized: call nlp.initialize() first.")
+    X, backprop_tok2vec = tok2vec(docs, is_train)
+    check_lengths(docs, X)
+    batch = index_pairs(
+        [len(doc) for doc in docs],
+        candidates,
+        model.attrs["entity_labels"],
+        margin,
+        window,
+        evidence=shim._model.evidence is not None,
+    )
+    if not len(batch.pairs):
+        zeros = [model.ops.alloc2f(*x.shape) for x in X]
+        # Zeros still go back: the last listener must, or the encoder gets no gradient at all.
+        empty = model.ops.alloc2f(0, shim.settings["nO"] + 1)
+        return empty, lambda d_logits: backprop_tok2vec(zeros)
+    flat = model.ops.xp.concatenate([x for x in X if len(x)])
+
+    def to_torch(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(shim.device)
+
+    logits, backprop_module = run_module(shim, flat, is_train, *map(to_torch, batch))
+
+    def backprop(d_logits: Floats2d) -> list[Doc]:
+        dX = backprop_module(d_logits)
+        ends = np.cumsum([0] + [len(doc) for doc in docs])
+        return backprop_tok2vec([dX[ends[i] : ends[i + 1]] for i in range(len(docs))])
+
+    return logits, backprop
+
+
+def resize_entity_labels(model: Model) -> None:
+    """Add rows for entity labels at the end; what is known stays as it is. A new label starts as
+    an unknown one does.
+
+    model (Model): Its `entity_labels` already name the new ones.
+    """
+    shim: ModuleShim = model.shims[0]
+    if shim._model is None:
+        return
+    old, known = shim._model, shim.settings["nL"]
+    count = len(model.attrs["entity_labels"]) + 1
+    new = PairClassifier(**{**shim.settings, "nL": count})
+    state = old.state_dict()
+    table = state["label.weight"]
+    unknown = table[UNKNOWN_LABEL].expand(count - known, -1)
+    state["label.weight"] = torch.cat([table, unknown])
+    new.load_state_dict(state)
+    shim.replace(new, nL=count)
+
+
+def resize_output(model: Model, nO: int) -> None:
+    """Add relation labels at the end; what is known stays as it is.
+
+    nO (int): The new number of relation labels.
+    """
+    shim: ModuleShim = model.shims[0]
+    model.set_dim("nO", nO, force=True)
+    if shim._model is None:
+        return
+    old, known = shim._model, shim.settings["nO"]
+    new = PairClassifier(**{**shim.settings, "nO": nO})
+    state = {k: v for k, v in old.state_dict().items() if not k.startswith("output.")}
+    new.load_state_dict(state, strict=False)
+    with torch.no_grad():
+        for name in ("weight", "bias"):
+            source, target = getattr(old.output, name), getattr(new.output, name)
+            target[:known] = source[:known]
+            target[-1] = source[-1]  # "negated" stays last
+            # A new label starts unlikely: predictions don't change before training, even of two
+            # concepts with thousands of pairs of mentions, which add up in their pooling.
+            target[known:-1] = 0.0 if name == "weight" else -14.0
+    shim.replace(new, nO=nO)

@@ -1,0 +1,1 @@
+"""The entity pipe `span_ner`: component, model, decoding, pooling."""

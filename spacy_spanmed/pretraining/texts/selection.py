@@ -1,0 +1,198 @@
+"""Clean a text before it is tokenized: white space, and characters that nobody sees.
+
+Which documents are used: cleaned, long enough, new, on the right side of the split, and in no
+evaluation corpus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...corpora.inputs import iter_texts
+from ...util.problems import EXAMPLES, SKIP, Problems
+from ..config import DataSettings
+from .overlap import EvaluationTexts, SeenTexts, text_hash
+from .reading import Document, Meter, TextOptions, TextProblems
+from .sources import Sources
+
+# Control characters but for white space, and characters without width: soft hyphen, zero-width
+# space, word joiner, byte order mark. Joiners (U+200C, U+200D) stay: some scripts need them.
+_INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff]")
+_HALF = re.compile("[\ud800-\udfff]")
+_LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_SPACES = re.compile(r"\s{2,}|[^\S ]")  # white space that is not one space
+
+
+def clean_text(
+    text: str,
+    *,
+    replace: Sequence[tuple[re.Pattern, str]] = (),
+    normalize_whitespace: bool = True,
+    remove_control_characters: bool = True,
+) -> str:
+    """Clean a text.
+
+    text (str): The text.
+    replace (Sequence): Regular expressions and what their matches become, first of all, one after
+        the other. Default none.
+    normalize_whitespace (bool): Make every run of white space one space, but one line feed where
+        there was a blank line: a paragraph ends there. Default True.
+    remove_control_characters (bool): Remove control characters other than white space, and
+        characters without width. Default True.
+    RETURNS (str): The text without white space around it. Half characters (lone surrogates, which
+        JSON can hold but UTF-8 can't) are always replaced by U+FFFD.
+    """
+    for pattern, replacement in replace:
+        text = pattern.sub(replacement, text)
+    if _HALF.search(text):
+        text = _HALF.sub("\ufffd", text)
+    if remove_control_characters:
+        text = _INVISIBLE.sub("", text)
+    if normalize_whitespace:
+        text = _LINE_END.sub("\n", text)
+        text = _SPACES.sub(_even, text)
+    return text.strip()
+
+
+def _even(spaces: re.Match) -> str:
+    """One line feed for a blank line, else a space."""
+    return "\n" if spaces.group().count("\n") > 1 else " "
+
+
+READ, KEPT = "documents_read", "documents_kept"
+EMPTY, SHORT, DUPLICATE, OVERLAPPING = "empty", "too_short", "duplicate", "overlapping"
+OTHER_SIDE, IN_DEV = "other_side", "in_dev"
+REASONS = (EMPTY, SHORT, DUPLICATE, OTHER_SIDE, IN_DEV, OVERLAPPING)
+
+
+class Selection:
+    """Cleans documents, leaves some out, and accounts for each.
+
+    settings (DataSettings): What to clean and to leave out.
+    evaluation (EvaluationTexts): Texts that must not be trained on; None: there are none.
+    held_out (bool): Where ``settings.held_out`` splits the texts, select those that are held out,
+        not those to train on. Default False.
+    dev (Container[int]): Hashes (``text_hash``) of held-out texts of their own, which must not be
+        trained on. Default none.
+    """
+
+    def __init__(
+        self,
+        settings: DataSettings,
+        evaluation: EvaluationTexts | None = None,
+        held_out: bool = False,
+        dev: Container[int] = (),
+    ):
+        self._dev = dev
+        self._settings = settings
+        self._held_out = held_out
+        self._evaluation = evaluation
+        self._seen = SeenTexts() if settings.deduplicate else None
+        self._counts: Counter = Counter()
+        self._examples: dict[str, list[str]] = {}
+
+    def select(self, documents: Iterable[Document]) -> Iterator[str]:
+        """Clean documents.
+
+        documents (Iterable[Document]): From ``Sources.read``.
+        YIELDS (str): The text of those that are kept.
+        """
+        for document in documents:
+            self._counts[READ] += 1
+            text = clean_text(
+                document.text,
+                replace=self._settings.replace,
+                normalize_whitespace=self._settings.normalize_whitespace,
+                remove_control_characters=self._settings.remove_control_characters,
+            )
+            reason = self._find_reason(text)
+            if reason is None:
+                self._counts[KEPT] += 1
+                yield text
+                continue
+            self._counts[reason] += 1
+            examples = self._examples.setdefault(reason, [])
+            if len(examples) < EXAMPLES:
+                examples.append(document.place)
+
+    def report(self) -> dict[str, Any]:
+        """How many documents were read, left out (with the places of the first few) and kept."""
+        return {
+            READ: self._counts[READ],
+            **{f"documents_{reason}": self._counts[reason] for reason in REASONS},
+            KEPT: self._counts[KEPT],
+            "examples": self._examples,
+        }
+
+    def _find_reason(self, text: str) -> str | None:
+        """Why a text is left out; None: it is kept."""
+        if not text:
+            return EMPTY
+        if len(text) < self._settings.min_characters:
+            return SHORT
+        if self._seen is not None and not self._seen.add(text):
+            return DUPLICATE
+        share = self._settings.held_out
+        if share and is_held_out(text, share) != self._held_out:
+            return OTHER_SIDE
+        if self._dev and text_hash(text) in self._dev:
+            return IN_DEV
+        if self._evaluation is not None and self._evaluation.overlap(text):
+            return OVERLAPPING
+        return None
+
+
+def read_selected(entries: Sequence[str], settings: DataSettings) -> Iterator[str]:
+    """Read texts as a run does, those of both its sides.
+
+    entries (Sequence[str]): Files, folders and datasets.
+    settings (DataSettings): How to read, clean and select. ``exclude`` is not looked at.
+    YIELDS (str): Texts.
+    RAISES (ValueError): See ``Sources``.
+    """
+    options = TextOptions(settings.text_field, settings.txt_documents)
+    problems = TextProblems(settings.on_error)
+    sources = Sources(entries, options, problems, settings.streaming)
+    whole = settings.copy(update={"held_out": 0.0})
+    yield from Selection(whole).select(sources.read(Meter()))
+
+
+def is_held_out(text: str, share: float) -> bool:
+    """Whether a text is held out: decided by its hash, so always the same for the same text.
+
+    text (str): The text, cleaned.
+    share (float): Of the texts, 0 to 1.
+    """
+    digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
+
+
+def read_evaluation_texts(
+    paths: Sequence[Path], words: int
+) -> tuple[EvaluationTexts, dict[str, int]]:
+    """Read corpora that must not be trained on.
+
+    paths (Sequence[Path]): ``.spacy`` data, or corpora in any format that ``convert`` reads.
+    words (int): How many words in a row make an overlap.
+    RETURNS (tuple): Their texts, and how much in them can't be used, by kind: annotation, which
+        does not matter here, or texts.
+    RAISES (ValueError): A corpus does not exist, can't be read, or holds no text.
+    """
+    problems = Problems(SKIP)
+
+    def read() -> Iterator[str]:
+        for path in paths:
+            if not path.exists():
+                raise ValueError(f"data.exclude names '{path}', which does not exist.")
+            count = 0
+            for count, document in enumerate(iter_texts(path, problems), start=1):
+                yield document.text
+            if not count:
+                raise ValueError(f"data.exclude names '{path}', which holds no text.")
+
+    return EvaluationTexts(read(), words), dict(problems.counts)

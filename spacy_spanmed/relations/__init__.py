@@ -1,1 +1,0 @@
-"""The relation pipe `relation_extractor`: component · model · candidates."""

@@ -1,0 +1,1 @@
+"""Scores of entities and relations on character offsets, and how far they can be trusted."""

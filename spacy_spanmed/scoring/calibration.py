@@ -1,0 +1,127 @@
+"""How far scores can be read as probabilities, and how they are made so.
+
+A network that has been trained for long is surer than it is right. A pipe's scores go through a
+curve of two parameters, fitted on held-out data: Platt scaling (Platt 1999, "Probabilistic Outputs
+for Support Vector Machines"). It keeps their order, so the same predictions are there at the
+threshold that it turns the old one into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+Judged = tuple[float, bool]  # score of a prediction, and whether it is right
+BINS = 10  # of equal width, of the expected calibration error
+FEWEST = 50  # predictions right, and as many wrong, below which there is nothing to fit
+
+
+class Calibration(NamedTuple):
+    """score = sigmoid(slope x logit(probability) + offset); the defaults change nothing.
+
+    slope (float): Above 0. offset (float).
+    """
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """RETURNS (np.ndarray): Scores, in [0, 1]."""
+        if self == (1.0, 0.0):
+            return probabilities
+        return sigmoid(self.slope * _logit(probabilities) + self.offset)
+
+    def invert(self, score: float) -> float:
+        """RETURNS (float): The probability that has this score."""
+        if self == (1.0, 0.0) or not 0.0 < score < 1.0:
+            return score
+        return float(sigmoid((_logit(np.float64(score)) - self.offset) / self.slope))
+
+
+def fit_calibration(predictions: Sequence[Judged]) -> Calibration | None:
+    """Find the curve with the lowest log loss on Platt's smoothed targets.
+
+    predictions (Sequence[Judged]): Of held-out data, uncalibrated, down to a low threshold.
+    RETURNS (Optional[Calibration]): None with too few predictions (see FEWEST), or if higher
+        scores aren't more often right.
+    """
+    if not predictions:
+        return None
+    scores, hits = (np.array(part, dtype="float64") for part in zip(*predictions))
+    right, wrong = hits.sum(), (1 - hits).sum()
+    if min(right, wrong) < FEWEST:
+        return None
+    targets = np.where(hits > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
+    inputs = _logit(scores)[:, None]
+    weights = fit_logistic(inputs, targets, start=np.array([1.0, 0.0]))
+    slope, offset = (round(float(weight), 4) for weight in weights)
+    return Calibration(slope, offset) if slope > 0 else None
+
+
+def fit_logistic(
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    penalty: float = 0.0,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """Logistic regression: the weights with the lowest log loss, by Newton's method.
+
+    inputs (np.ndarray): (rows, inputs). targets (np.ndarray): (rows,), in [0, 1].
+    penalty (float): Half of it times each weight's square, the bias's not, adds to the loss.
+        Defaults to 0.
+    start (Optional[np.ndarray]): Weights to start from. Defaults to zeros.
+    RETURNS (np.ndarray): A weight for each input, then the bias.
+    """
+    inputs = np.append(inputs, np.ones((len(inputs), 1)), axis=1)
+    weights = np.zeros(inputs.shape[1]) if start is None else start
+    penalties = np.full(len(weights), penalty)
+    penalties[-1] = 0.0
+
+    def loss(weights: np.ndarray) -> float:
+        return _log_loss(inputs @ weights, targets) + float((penalties * weights**2).sum()) / 2
+
+    for _ in range(100):
+        probabilities = sigmoid(inputs @ weights)
+        gradient = inputs.T @ (probabilities - targets) + penalties * weights
+        curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs
+        step = np.linalg.solve(curvature + np.diag(penalties + 1e-9), gradient)
+        before = loss(weights)
+        # Far from the minimum Newton's step may go too far.
+        while loss(weights - step) > before and abs(step).max() > 1e-6:
+            step /= 2
+        weights = weights - step
+        if abs(step).max() <= 1e-6:
+            break
+    return weights
+
+
+def expected_calibration_error(predictions: Sequence[Judged]) -> float | None:
+    """Expected calibration error (Guo et al. 2017, arXiv 1706.04599): the mean distance between
+    the score of the predictions of a bin and the share of them that is right, weighted by size.
+
+    predictions (Sequence[Judged]): Scores in [0, 1].
+    RETURNS (Optional[float]): In [0, 1]; None without predictions.
+    """
+    if not predictions:
+        return None
+    scores, hits = (np.array(part, dtype="float64") for part in zip(*predictions))
+    numbers = np.minimum((scores * BINS).astype("int64"), BINS - 1)
+    gaps = np.bincount(numbers, weights=scores - hits, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(scores))
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    """Of probabilities kept off 0 and 1, which have none."""
+    kept = np.clip(probabilities.astype("float64"), 1e-9, 1 - 1e-9)
+    return np.log(kept) - np.log1p(-kept)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): Probabilities; without overflow, however small they are."""
+    return 0.5 * (1 + np.tanh(0.5 * logits))
+
+
+def _log_loss(logits: np.ndarray, targets: np.ndarray) -> float:
+    return float((np.logaddexp(0, logits) - targets * logits).sum())

@@ -1,0 +1,1 @@
+"""From a trained pipeline to a finished one: calibration and thresholds, fitted on dev."""

@@ -1,0 +1,94 @@
+"""Wheels of a pipeline and of this package: built, and installed where they are not yet."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path) -> list[Path]:
+    """Build the wheels of a pipeline and of this package.
+
+    model (Path): Pipeline as written by `finalize`. output (Path): Folder for the wheels.
+    metrics (Optional[Path]): JSON of test scores for the model card.
+    project (Path): Folder with the package's pyproject.toml.
+    RETURNS (List[Path]): The wheels: the package's, then the pipeline's.
+    RAISES (ValueError): If a build fails, with the last lines of its output.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        # `spacy package` writes into the pipeline's folder if it is told to keep meta.json: a copy
+        staged = Path(folder) / "pipeline"
+        shutil.copytree(model, staged)
+        meta = json.loads((staged / "meta.json").read_text(encoding="utf8"))
+        if metrics is not None:
+            meta["performance"] = read_performance(metrics)
+        (staged / "meta.json").write_text(json.dumps(meta, indent=2), encoding="utf8")
+        packages = Path(folder) / "packages"
+        packages.mkdir()
+        package = ["-m", "spacy", "package", str(staged), str(packages), "--build", "wheel"]
+        _run([sys.executable, *package])
+        # With the setuptools of this environment: no download while building
+        build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(packages)]
+        # A copy, since setuptools would leave folders behind and publish what they still hold
+        source = Path(folder) / "source"
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(project / "spacy_spanmed", source / "spacy_spanmed", ignore=ignored)
+        for file in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(project / file, source / file)
+        _run([sys.executable, *build, str(source)])
+        wheels = []
+        for prefix in ("spacy_spanmed", f"{meta['lang']}_{meta['name']}"):
+            built = sorted(packages.rglob(f"{prefix}-*.whl"))[-1]
+            for old in output.glob(f"{prefix}-*.whl"):
+                old.unlink()
+            target = output / built.name
+            shutil.copyfile(built, target.with_suffix(".part"))
+            os.replace(target.with_suffix(".part"), target)
+            wheels.append(target)
+    return wheels
+
+
+def read_performance(metrics: Path) -> dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The scores in a result file of `spanmed evaluate`."""
+    data = json.loads(metrics.read_text(encoding="utf8"))
+    return {key: value for key, value in data.items() if key != "meta"}
+
+
+def is_installed(wheel: Path) -> bool:
+    """Whether just this wheel is what is installed (by its content, which RECORD lists)."""
+    import zipfile
+
+    distribution, version = wheel.name.split("-")[:2]
+    with zipfile.ZipFile(wheel) as archive:
+        record = archive.read(f"{distribution}-{version}.dist-info/RECORD").decode("utf8")
+    wanted = {line for line in record.splitlines() if ".dist-info/" not in line}
+    try:
+        installed = importlib.metadata.distribution(distribution).read_text("RECORD") or ""
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return wanted <= set(installed.splitlines())
+
+
+def install(wheel: Path) -> bool:
+    """Install a wheel into this environment, without its dependencies. RETURNS (bool): Whether
+    anything had to be done."""
+    if is_installed(wheel):
+        return False
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
+    _run([*pip, str(wheel)])
+    return True
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.strip().splitlines()[-15:])
+        raise ValueError(f"This command failed: {' '.join(command)}\n{tail}")

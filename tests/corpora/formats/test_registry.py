@@ -1,0 +1,195 @@
+"""Formats are told apart, read through one door, and know their layers."""
+
+import json
+import os
+import sys
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacy_spanmed.corpora.formats import registry as formats
+from spacy_spanmed.corpora.formats.registry import (
+    FORMATS,
+    detect_format,
+    find_layers,
+    get_reader,
+    get_writer,
+    read_documents,
+    read_sources,
+)
+from spacy_spanmed.corpora.label_map import LabelMap
+from spacy_spanmed.util.problems import CorpusError, Problems
+from tests.corpora.sources import CONLL, PUBTATOR, pack, write_sources
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    return write_sources(tmp_path_factory.mktemp("sources"))
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_every_format_is_detected_and_read(paths, format):
+    path = paths[format]
+    assert detect_format(path) == format
+    facts = Counter()
+    documents = list(read_documents(path, facts=facts))
+    assert documents
+    assert facts["mentions kept"] == sum(len(d.mentions) for d in documents) > 0
+    for document in documents:
+        for mention in document.mentions:
+            assert document.text[mention.start : mention.end].lower().strip()
+
+
+@pytest.mark.parametrize("format", [f for f in FORMATS if f != "brat"])
+def test_the_beginning_tells_the_format_of_a_packed_file(paths, format):
+    packed = pack(paths[format])
+    assert detect_format(packed) == format
+    texts = [d.text for d in read_documents(paths[format])]
+    assert [d.text for d in read_documents(packed)] == texts
+
+
+@pytest.mark.parametrize(
+    "name, content, format",
+    [
+        ("x.txt", PUBTATOR, "pubtator"),
+        ("x.txt", "\ufeff\n" + PUBTATOR, "pubtator"),
+        ("x.annotated", CONLL, "conll"),
+        ("x", "-DOCSTART- -X- O\n\n" + CONLL, "conll"),
+        ("x.json", '{"text": "a"}\n{"text": "b"}\n', "jsonl"),
+        ("x.json", '{"spans": [], "text": "' + "a" * 100_000 + '"}\n', "jsonl"),
+        ("x.json", '{\n "date": "",\n "documents": []}', "bioc-json"),
+        ("x.json", '{"PubTator3": [{"id": "1"}]}', "bioc-json"),
+        ("corpus.pubtator.gz", "not even packed", "pubtator"),
+    ],
+)
+def test_detection(tmp_path, name, content, format):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert detect_format(tmp_path / name) == format
+
+
+@pytest.mark.parametrize(
+    "content", ["", "\n\n", "A plain text.\nOf two lines.", "{}", "[1]", "<html></html>", "\0\1\2"]
+)
+def test_an_unknown_format_lists_the_choices(tmp_path, content):
+    path = tmp_path / "x.dat"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(CorpusError, match="--format: pubtator, bioc-xml"):
+        detect_format(path)
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=200))
+def test_detection_takes_any_bytes(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "x.bin"
+    path.write_bytes(content)
+    try:
+        assert detect_format(path) in FORMATS
+    except CorpusError:
+        pass
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(CorpusError, match="no such file"):
+        detect_format(tmp_path / "none")
+    with pytest.raises(CorpusError, match="a folder without .ann files"):
+        detect_format(tmp_path)
+
+
+def test_brat_by_its_text(paths):
+    assert detect_format(paths["brat"] / "a.txt") == "brat"
+    (document,) = read_documents(paths["brat"] / "a.txt")
+    assert len(document.mentions) == 2
+
+
+def test_a_source_without_relations_leaves_them_unknown(paths):
+    assert find_layers([paths["conll"]]) == ["entities"]
+    assert find_layers([paths["bioc-xml"]]) == ["entities"]
+    assert find_layers([paths["bioc-xml"], paths["brat"]]) == ["entities", "relations"]
+    (document,) = read_documents(paths["bioc-xml"])
+    assert document.layers == ["entities"]
+    (document,) = read_documents(paths["bioc-xml"], layers=["entities", "relations"])
+    assert document.layers == ["entities", "relations"]
+    # CoNLL can't say anything about relations, whoever claims it
+    assert {*next(read_documents(paths["conll"], layers=["relations", "entities"])).layers} == {
+        "entities"
+    }
+
+
+def test_a_label_map_without_relations_leaves_them_unknown(paths):
+    label_map = LabelMap(relations={"Treats": None})
+    assert find_layers([paths["brat"]], label_map=label_map) == ["entities"]
+
+
+def test_relations_of_a_layer_that_is_not_wanted_are_counted(paths):
+    facts = Counter()
+    documents = list(read_documents(paths["pubtator"], layers=["entities"], facts=facts))
+    assert not any(document.relations for document in documents)
+    assert facts["relations left out with their layer"] == facts["relations in the source"] == 1
+
+
+def test_unknown_layers(paths):
+    for layers in ([], ["entity"]):
+        with pytest.raises(CorpusError, match="Unknown layers"):
+            read_documents(paths["pubtator"], layers=layers)
+
+
+def test_an_id_in_two_sources(paths):
+    with pytest.raises(CorpusError, match="'101' comes a second time"):
+        list(read_sources([paths["pubtator"]] * 2))
+    problems = Problems("skip")
+    assert len(list(read_sources([paths["pubtator"]] * 2, problems=problems))) == 3
+    assert problems.counts == {"document id used before": 3}
+
+
+def test_unknown_formats():
+    with pytest.raises(CorpusError, match="Choose one of: pubtator"):
+        get_reader("word")
+    with pytest.raises(CorpusError, match="'conll' can't be written. Choose one of: pubtator"):
+        get_writer("conll")
+
+
+def test_a_missing_package(monkeypatch):
+    for name in ("bioc", "ijson", f"{formats.__package__}.bioc_json"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, "ijson", None)
+    monkeypatch.setitem(sys.modules, "bioc", None)
+    with pytest.raises(CorpusError, match=r"pip install 'spacy_spanmed\[corpora\]'"):
+        get_reader("bioc-json")
+
+
+def test_what_relations_connect_is_told_of_each_source(paths):
+    sources = [paths["pubtator"], paths["brat"]]
+    for order in (sources, sources[::-1]):
+        found = {document.id: document.relates_concepts for document in read_sources(order)}
+        assert found["101"] is found["102"] is True
+        assert [value for name, value in found.items() if not name.startswith("10")] == [False]
+
+
+def test_relations_that_cannot_be_used_do_not_make_a_layer(tmp_path):
+    path = tmp_path / "x.jsonl"
+    spans = [{"start": 0, "end": 5, "label": "ORGAN", "id": "T1"}]
+    for tail, layers, expected in (
+        ("T1", ["entities", "relations"], ["entities", "relations"]),
+        ("T1", ["entities"], ["entities"]),
+        ("T9", ["entities", "relations"], ["entities"]),
+    ):
+        relations = [{"head": "T1", "tail": tail, "label": "IN"}]
+        item = {"id": "1", "text": "Heart", "spans": spans, "relations": relations}
+        path.write_text(json.dumps({**item, "layers": layers}))
+        assert find_layers([path]) == expected
+    with pytest.raises(CorpusError, match=r"None of its 1 relations can be used.*the id 'T9'"):
+        list(read_documents(path))
+    problems = Problems("skip")
+    (document,) = read_documents(path, problems=problems)
+    assert (document.layers, document.relations) == (["entities"], [])
+    assert problems.counts == {"sources without a usable relation": 1}
+
+
+def test_a_pipe_is_refused_rather_than_read_in_part(tmp_path):
+    for name in ("x", "x.pubtator"):
+        path = tmp_path / name
+        os.mkfifo(path)
+        with pytest.raises(CorpusError, match="a pipe can't be read twice: save it to a file"):
+            list(read_documents(path))
