@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install -q -c constraints.txt pip setuptools wheel
 	@# torch first and pinned: later packages then find it and don't bring a CUDA build
 	$(VENV)/bin/python -m pip install -q -c constraints.txt torch
-	$(VENV)/bin/python -m pip install -q -c constraints.txt -e ".[pretrain,default,build,corpora,tables,test]"
+	$(VENV)/bin/python -m pip install -q -c constraints.txt -e ".[pretrain,default,build,corpora,papers,datasets,tables,benchmarks,test,docs,dev]"
 	@touch $@
 
 model: $(VENV)/.installed
