@@ -8,10 +8,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from spacy_spanmed.cli.common import errors_in_one_line, print_tables
+from spacy_spanmed.cli.common import errors_in_one_line
 from spacy_spanmed.corpora.labels import write_labels
 from spacy_spanmed.pipeline.tokenizer import create_tokenizer
 from spacy_spanmed.util.files import write_atomically
+from spacy_spanmed.util.tables import print_tables
 
 from .build import load_nero, to_json, write_corpus
 from .report import make_report, tables, to_markdown

@@ -7,8 +7,10 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from spacy_spanmed.corpora.report import TOTAL, Table, describe, split_tables
+from spacy_spanmed.corpora.report import TOTAL, describe, split_tables
 from spacy_spanmed.corpora.splits import SPLITS
+from spacy_spanmed.util.tables import Table
+from spacy_spanmed.util.tables import to_markdown as table_to_markdown
 
 from .build import Corpus
 
@@ -50,13 +52,5 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     """RETURNS (str): The report as a Markdown page."""
     parts = [f"# Corpus report: NERO\n\nSeed {report['seed']}.\n"]
     for table in tables(report):
-        lines = [
-            "| " + " | ".join(table.header) + " |",
-            "|" + "---|" + "---:|" * (len(table.header) - 1),
-        ]
-        for row in table.rows:
-            lines.append(
-                "| " + " | ".join(f"{x:,}" if isinstance(x, int) else x for x in row) + " |"
-            )
-        parts.append(f"## {table.title}\n\n" + "\n".join(lines) + "\n")
+        parts.append(f"## {table.title}\n\n{table_to_markdown(table)}")
     return "\n".join(parts)

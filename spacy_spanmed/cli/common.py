@@ -1,7 +1,7 @@
 """What the commands on corpora share: options, progress, tables, and errors in one line."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
@@ -10,12 +10,9 @@ from typing import Any, NoReturn
 import typer
 from click import UsageError
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from spacy.cli._util import parse_config_overrides
 
-from ..corpora import report
 from ..corpora.formats.registry import FORMATS
 from ..util.problems import CorpusError, Problems
 
@@ -119,16 +116,3 @@ def document_progress(description: str) -> Iterator[Callable[[int], None]]:
 
         yield show
         update()
-
-
-def print_tables(console: Console, tables: Iterable[report.Table]) -> None:
-    """Print tables: numbers to the right, with separators of thousands."""
-    for item in tables:
-        width = min(len(item.title), console.width)
-        table = Table(title=item.title, title_justify="left", min_width=width)
-        for i, name in enumerate(item.header):
-            numeric = any(isinstance(row[i], int) for row in item.rows)
-            table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-        for row in item.rows:
-            table.add_row(*(f"{x:,}" if isinstance(x, int) else escape(str(x)) for x in row))
-        console.print(table)

@@ -12,6 +12,7 @@ from ..corpora.docbin import SHARD_SIZE
 from ..corpora.formats.registry import AUTO
 from ..corpora.label_map import read_label_map
 from ..util.problems import RAISE
+from ..util.tables import print_tables
 from ..util.text_files import printable
 from .common import (
     FORMAT_HELP,
@@ -20,7 +21,6 @@ from .common import (
     errors_in_one_line,
     fail,
     make_problems,
-    print_tables,
 )
 
 

@@ -11,8 +11,8 @@ from ..corpora.formats.registry import AUTO
 from ..corpora.inputs import iter_docs
 from ..doc.mentions import get_mentions
 from ..pipeline.tokenizer import create_tokenizer
+from ..util.files import write_text_atomically
 from ..util.problems import RAISE
-from ..util.text_files import write_text_atomically
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,

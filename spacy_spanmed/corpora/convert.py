@@ -15,6 +15,7 @@ import spacy
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_json
 from ..util.problems import CorpusError, Problems
+from ..util.tables import Table
 from ..util.text_files import printable
 from .alignment import Tokenize
 from .checks import DOCUMENTS, IN_SOURCE, KEPT, MENTIONS, RELATIONS, UNUSABLE
@@ -23,7 +24,7 @@ from .docs import try_make_doc
 from .formats.registry import AUTO, detect_format, find_layers, read_sources
 from .label_map import LabelMap
 from .labels import write_labels
-from .report import Description, Table, split_tables
+from .report import Description, split_tables
 from .source import SourceDocument
 from .splits import TRAIN, stable_hash
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from spacy.tokens import Doc
 
 from ..doc.layers import ENTITIES, META_KEY, RELATIONS, get_layers
 from ..doc.mentions import get_mentions
 from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
+from ..util.tables import Table
 
 TOTAL = "total"
 WIDTHS = (12, 16, 20, 30)
@@ -24,14 +25,6 @@ _COUNTED = {
     "concept_relations": "Relations between concepts of a document, by label",
     "wider_than": "Mentions wider than so many tokens",
 }
-
-
-class Table(NamedTuple):
-    """A table to print: title (str), header (Sequence[str]), rows (Sequence[Sequence])."""
-
-    title: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[Any]]
 
 
 class Description:

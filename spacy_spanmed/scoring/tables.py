@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+
+from ..util.tables import Table, print_tables
 
 RELATION_TITLES = (
     ("rel_gold", "Relations, given the gold entities"),
@@ -65,10 +65,7 @@ def _print_relations(
         console.print(f"Expected calibration error: {value('ece'):.3f}\n")
 
 
-Row = tuple[str, tuple[float | None, float | None, float | None]]
-
-
-def _prf(scores: dict[str, Any], key: str) -> tuple[Any, Any, Any]:
+def _prf(scores: dict[str, Any], key: str) -> tuple[Any, ...]:
     return scores.get(f"{key}_p"), scores.get(f"{key}_r"), scores.get(f"{key}_f")
 
 
@@ -76,27 +73,16 @@ def _print_table(
     console: Console,
     title: str,
     docs: int | None,
-    rows: dict[str, dict[str, Any]] | None,
-    summary: list[Row],
+    per_label: dict[str, dict[str, Any]] | None,
+    summary: list[tuple[str, tuple[Any, ...]]],
     per_type: bool,
 ) -> None:
     heading = title if docs is None else f"{title} ({docs:,} documents)"
-    table = Table(title=heading, title_justify="left", title_style="bold")
-    table.add_column("")
-    for name in ("P", "R", "F", "Support"):
-        table.add_column(name, justify="right")
-    rows = rows or {}
-    if per_type:
-        for label in sorted(rows, key=lambda name: (-rows[name].get("support", 0), name)):
-            row = rows[label]
-            support = row.get("support")  # absent from spaCy's own scorer
-            count = "" if support is None else f"{support:,}"
-            table.add_row(escape(label), *(_percent(row[k]) for k in "prf"), count)
-        table.add_section()
-    for name, values in summary:
-        table.add_row(escape(name), *map(_percent, values), "")
-    console.print(table)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value * 100:.2f}"
+    found = (per_label or {}) if per_type else {}
+    rows = [
+        # the support is absent from spaCy's own scorer
+        (label, *(found[label][key] for key in "prf"), found[label].get("support"))
+        for label in sorted(found, key=lambda name: (-found[name].get("support", 0), name))
+    ]
+    below = [(name, *values, None) for name, values in summary]
+    print_tables(console, [Table(heading, ("", "P", "R", "F", "Support"), rows, below)])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -119,47 +118,5 @@ def file_stem(path: Path) -> str:
 
 def printable(text: str) -> str:
     """RETURNS (str): A text that any UTF-8 terminal takes: bytes of file names that aren't UTF-8,
-    which Python keeps as half characters, are written out."""
+    which Python keeps as lone surrogates, are written out."""
     return text.encode("utf8", "backslashreplace").decode("utf8")
-
-
-def write_text_atomically(path: Path, chunks: Iterable[str]) -> None:
-    """Write a UTF-8 file piece by piece, so that it is there whole or not at all.
-
-    path (Path): The file; missing folders are made. A name ending in ".gz" is gzipped, without a
-        time stamp, so that the same text gives the same bytes.
-    chunks (Iterable[str]): The text, line ends included. An error from it leaves no file behind.
-    RAISES (CorpusError): On characters that UTF-8 doesn't have (lone surrogates), and if there is
-        a folder of that name.
-    RAISES (OSError): If it can't be written.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise CorpusError(f"{path}: a folder. Choose another output, or name a file in it.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as out:
-            if path.name.endswith(".gz"):
-                with gzip.GzipFile(filename="", mode="wb", fileobj=out, mtime=0) as packed:
-                    _write_all(packed, chunks, path)
-            else:
-                _write_all(out, chunks, path)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_all(out: BinaryIO, chunks: Iterable[str], path: Path) -> None:
-    for chunk in chunks:
-        try:
-            data = chunk.encode("utf8")
-        except UnicodeEncodeError as error:
-            begin = chunk[:60].encode("ascii", "backslashreplace").decode()
-            raise CorpusError(
-                f"{path}: character {chunk[error.start]!a} can't be written as UTF-8, in the text "
-                f"that begins {begin!r}. Remove it from the text."
-            ) from None
-        out.write(data)

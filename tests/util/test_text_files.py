@@ -3,13 +3,13 @@ import gzip
 import pytest
 
 from spacy_spanmed.util import text_files
+from spacy_spanmed.util.files import write_text_atomically
 from spacy_spanmed.util.problems import CorpusError, Problems
 from spacy_spanmed.util.text_files import (
     file_stem,
     open_bytes,
     printable,
     read_lines,
-    write_text_atomically,
 )
 
 LINES = "".join(f"Line {i} is about renal cells.\n" for i in range(20000)).encode()

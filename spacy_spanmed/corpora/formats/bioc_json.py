@@ -13,8 +13,9 @@ from typing import Any
 import ijson
 from bioc import biocjson
 
+from ...util.files import write_text_atomically
 from ...util.problems import CorpusError, Problems
-from ...util.text_files import BOM, open_bytes, write_text_atomically
+from ...util.text_files import BOM, open_bytes
 from ..source import SourceDocument
 from .bioc_documents import from_bioc
 from .bioc_writer import to_bioc

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ...util.files import write_text_atomically
 from ...util.problems import CorpusError
-from ...util.text_files import write_text_atomically
 from ..source import Passage, SourceDocument, SourceMention, SourceRelation
 
 _Object = dict[str, Any]

@@ -23,8 +23,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from ...util.files import write_text_atomically
 from ...util.problems import CorpusError, Problems
-from ...util.text_files import read_lines, write_text_atomically
+from ...util.text_files import read_lines
 from ..source import Passage, SourceDocument, SourceMention, SourceRelation
 
 NO_IDENTIFIER = frozenset({"", "-", "-1"})
