@@ -10,7 +10,7 @@ RUN := . $(VENV)/bin/activate &&
 # The project's steps depend on source folders: compiled files in them would look like changes
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: model test smoke baselines clean
+.PHONY: model test test-slow lint docs smoke baselines clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,8 +35,18 @@ smoke: $(VENV)/.installed
 baselines: $(VENV)/.installed
 	$(RUN) python -m spacy project run baselines
 
+# In several processes, one a core: most tests wait for a single thread
 test: $(VENV)/.installed
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+# What repeats whole workflows
+test-slow: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -m slow
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 clean:
 	rm -rf $(VENV) corpus/* training dist build smoke project.lock *.egg-info
