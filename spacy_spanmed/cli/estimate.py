@@ -78,7 +78,7 @@ def estimate(
         )
 
 
-def describe(rows: list, speed: Any, efficiency: float) -> list:
+def describe(rows: list[Any], speed: Any, efficiency: float) -> list[str]:
     """The estimates as lines of text.
 
     rows (list): Estimates, for one worker and perhaps for several.

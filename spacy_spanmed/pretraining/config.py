@@ -59,13 +59,10 @@ class Paths(_Section):
 
     @field_validator("train", "dev", mode="before")
     @classmethod
-    def _is_list(cls, value: Any) -> Any:
+    def _is_list(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name == "dev":
+            return []
         return [str(value)] if isinstance(value, (str, Path)) else value
-
-    @field_validator("dev", mode="before")
-    @classmethod
-    def _is_none(cls, value: Any) -> Any:
-        return [] if value is None else value
 
     @property
     def cache_folder(self) -> Path:

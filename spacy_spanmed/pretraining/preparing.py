@@ -33,28 +33,107 @@ TRAIN, DEV, EXCLUDE = "train", "dev", "exclude"
 Fingerprints = dict[str, dict[str, Any]]
 
 
-class TrainingText(NamedTuple):
-    """Texts to train on.
+def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
+    """Size and hash of all texts of a run.
 
-    sequences (PackedSequences): All of them, or the first ones of a stream, which stand for all.
+    settings (PretrainSettings): The run's settings.
+    RETURNS (dict): See ``texts/fingerprint.py``, by role.
+    RAISES (ValueError): A text does not exist, or is of no known format.
+    """
+    roles = {TRAIN: settings.paths.train}
+    if settings.paths.dev:
+        roles[DEV] = settings.paths.dev
+    if settings.data.exclude:
+        roles[EXCLUDE] = [str(path) for path in settings.data.exclude]
+    streaming = settings.data.streaming
+    for entry in settings.paths.train + settings.paths.dev:
+        check_entry(entry)
+    found = {role: fingerprint(texts, streaming) for role, texts in roles.items()}
+    return {DEV: found[TRAIN], **found}
+
+
+def load_training_sequences(
+    loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
+) -> tuple[PackedSequences, SequenceStream | None]:
+    """Read the texts to train on.
+
+    loaded (LoadedEncoder): For its tokenizer.
+    settings (PretrainSettings): The run's settings.
+    known (dict): From :func:`fingerprint_texts`.
+    console (Console): For progress.
+    RETURNS (tuple): At least one sequence; with ``data.streaming`` the first ones, and the stream.
+    RAISES (ValueError): The texts can't be used, or hold less than one sequence.
+    """
+    data, training = settings.data, settings.training
+    corpus = TextCorpus(
+        settings.paths.train,
+        loaded.tokenizer,
+        data,
+        training.block_length,
+        exclude=data.exclude,
+        streaming=data.streaming,
+        dev=settings.paths.dev,
+    )
+    if not data.streaming:
+        counting = {TRAIN: True, DEV: settings.paths.dev, EXCLUDE: data.exclude}
+        contents = "".join(known[role]["sha256"] for role, counts in counting.items() if counts)
+        return load_sequences(TRAIN, corpus, settings, contents, console), None
+    window = math.ceil(data.shuffle_buffer / training.batch_size) * training.batch_size
+    stream = SequenceStream(corpus, window)
+    with console.status(f"Reading the first {window:,} sequences ..."):
+        return stream.head(), stream
+
+
+def load_dev_sequences(
+    loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
+) -> PackedSequences:
+    """Read the held-out texts.
+
+    loaded, settings, known, console: As in :func:`load_training_sequences`.
+    RETURNS (PackedSequences): At least one sequence.
+    RAISES (ValueError): The texts can't be used, or hold less than one sequence.
+    """
+    corpus = TextCorpus(
+        settings.paths.dev or settings.paths.train,
+        loaded.tokenizer,
+        settings.data,
+        settings.training.block_length,
+        streaming=settings.data.streaming,
+        held_out=not settings.paths.dev,
+    )
+    return load_sequences(DEV, corpus, settings, known[DEV]["sha256"], console)
+
+
+class Prepared(NamedTuple):
+    """What a run works with.
+
+    loaded (LoadedEncoder): The starting encoder and its tokenizer.
+    sequences (PackedSequences): The texts to train on, or, of a stream, the first ones, which stand
+        for all.
     stream (SequenceStream): With ``data.streaming``; else None.
+    model (PretrainingModel): The encoder with its heads.
+    taken_over (list): Names of the head weights of an earlier pretraining.
+    masker_facts (dict): What the masker tells about the texts, for the record.
+    vocabulary (Vocabulary): For the 80/10/10 replacement.
     """
 
+    loaded: LoadedEncoder
     sequences: PackedSequences
     stream: SequenceStream | None
+    model: PretrainingModel
+    taken_over: list[str]
+    masker_facts: dict[str, Any]
+    vocabulary: Vocabulary
 
-    def samples(
-        self, settings: PretrainSettings, vocabulary: Vocabulary, count: int
-    ) -> MaskedSamples:
+    def samples(self, settings: PretrainSettings, count: int) -> MaskedSamples:
         """The masked samples of a run.
 
         settings (PretrainSettings): Masker, seed and batch size.
-        vocabulary (Vocabulary): For the 80/10/10 replacement.
         count (int): How many, over all passes.
         RETURNS (MaskedSamples): In the order of training.
         """
-        masker, training, seed = settings.masker, settings.training, settings.system.seed
-        size = training.batch_size
+        masker, training, vocabulary = settings.masker, settings.training, self.vocabulary
+        seed, size = settings.system.seed, training.batch_size
         if self.stream is not None:
             return StreamedSequences(
                 self.stream, masker, vocabulary, seed=seed, samples=count, batch_size=size
@@ -80,98 +159,6 @@ class TrainingText(NamedTuple):
         return round(tokens / (len(self.sequences.input_ids) * self.sequences.mean_length), 3)
 
 
-def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
-    """Size and hash of all texts of a run.
-
-    settings (PretrainSettings): The run's settings.
-    RETURNS (dict): See ``texts/fingerprint.py``, by role.
-    RAISES (ValueError): A text does not exist, or is of no known format.
-    """
-    roles = {TRAIN: settings.paths.train}
-    if settings.paths.dev:
-        roles[DEV] = settings.paths.dev
-    if settings.data.exclude:
-        roles[EXCLUDE] = [str(path) for path in settings.data.exclude]
-    streaming = settings.data.streaming
-    for entry in settings.paths.train + settings.paths.dev:
-        check_entry(entry)
-    found = {role: fingerprint(texts, streaming) for role, texts in roles.items()}
-    return {DEV: found[TRAIN], **found}
-
-
-def load_training_text(
-    loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
-) -> TrainingText:
-    """Read the texts to train on.
-
-    loaded (LoadedEncoder): For its tokenizer.
-    settings (PretrainSettings): The run's settings.
-    known (dict): From :func:`fingerprint_texts`.
-    console (Console): For progress.
-    RETURNS (TrainingText): At least one sequence.
-    RAISES (ValueError): The texts can't be used, or hold less than one sequence.
-    """
-    data, training = settings.data, settings.training
-    corpus = TextCorpus(
-        settings.paths.train,
-        loaded.tokenizer,
-        data,
-        training.block_length,
-        exclude=data.exclude,
-        streaming=data.streaming,
-        dev=settings.paths.dev,
-    )
-    if not data.streaming:
-        counting = {TRAIN: True, DEV: settings.paths.dev, EXCLUDE: data.exclude}
-        contents = "".join(known[role]["sha256"] for role, counts in counting.items() if counts)
-        return TrainingText(load_sequences(TRAIN, corpus, settings, contents, console), None)
-    window = math.ceil(data.shuffle_buffer / training.batch_size) * training.batch_size
-    stream = SequenceStream(corpus, window)
-    with console.status(f"Reading the first {window:,} sequences ..."):
-        return TrainingText(stream.head(), stream)
-
-
-def load_dev_sequences(
-    loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
-) -> PackedSequences:
-    """Read the held-out texts.
-
-    loaded, settings, known, console: As in :func:`load_training_text`.
-    RETURNS (PackedSequences): At least one sequence.
-    RAISES (ValueError): The texts can't be used, or hold less than one sequence.
-    """
-    corpus = TextCorpus(
-        settings.paths.dev or settings.paths.train,
-        loaded.tokenizer,
-        settings.data,
-        settings.training.block_length,
-        streaming=settings.data.streaming,
-        held_out=not settings.paths.dev,
-    )
-    return load_sequences(DEV, corpus, settings, known[DEV]["sha256"], console)
-
-
-class Prepared(NamedTuple):
-    """What a run works with.
-
-    loaded (LoadedEncoder): The starting encoder and its tokenizer.
-    text (TrainingText): The texts to train on.
-    sequences (PackedSequences): Their sequences, or, of a stream, the first ones.
-    model (PretrainingModel): The encoder with its heads.
-    taken_over (list): Names of the head weights of an earlier pretraining.
-    masker_facts (dict): What the masker tells about the texts, for the record.
-    vocabulary (Vocabulary): For the 80/10/10 replacement.
-    """
-
-    loaded: LoadedEncoder
-    text: TrainingText
-    sequences: PackedSequences
-    model: PretrainingModel
-    taken_over: list[str]
-    masker_facts: dict[str, Any]
-    vocabulary: Vocabulary
-
-
 def prepare(
     settings: PretrainSettings, console: Console, texts: Fingerprints | None = None
 ) -> Prepared:
@@ -188,8 +175,8 @@ def prepare(
         dropout=settings.model.dropout,
     )
     check_vocabulary(loaded, settings.model.encoder)
-    text = load_training_text(loaded, settings, texts or fingerprint_texts(settings), console)
-    sequences = text.sequences
+    texts = texts or fingerprint_texts(settings)
+    sequences, stream = load_training_sequences(loaded, settings, texts, console)
     check_readable(sequences, ", ".join(settings.paths.train))
     with console.status("Preparing the masker ..."):
         masker_facts = settings.masker.prepare(loaded.tokenizer, sequences)
@@ -198,7 +185,7 @@ def prepare(
     set_seed(settings.system.seed)
     model, taken_over = build_model(loaded, sequences, settings)
     vocabulary = make_vocabulary(loaded.tokenizer)
-    return Prepared(loaded, text, sequences, model, taken_over, masker_facts, vocabulary)
+    return Prepared(loaded, sequences, stream, model, taken_over, masker_facts, vocabulary)
 
 
 def rebuild(settings: PretrainSettings, sequences: PackedSequences) -> PretrainingModel:
@@ -225,7 +212,7 @@ def make_trainer(
     """
     training = settings.training
     count = steps * training.batch_size
-    samples = prepared.text.samples(settings, prepared.vocabulary, count)
+    samples = prepared.samples(settings, count)
     return PretrainingTrainer(
         prepared.model,
         training_arguments(settings, steps, save),

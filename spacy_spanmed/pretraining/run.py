@@ -187,7 +187,7 @@ class _Run:
         sequences, state = prepared.sequences, trainer.state
         seconds = logged_seconds(state)
         tokens = round(state.global_step * trainer.tokens_a_step)
-        found = {"train": prepared.text.report(), "dev": dev.report}
+        found = {"train": prepared.report(), "dev": dev.report}
         texts = {role: {**self.data[role], "texts": report} for role, report in found.items()}
         return {
             "fingerprint": self.fingerprint,
@@ -209,7 +209,7 @@ class _Run:
             "precision": training.precision,
             "steps": state.global_step,
             "tokens": tokens,
-            "passes": prepared.text.passes(tokens),
+            "passes": prepared.passes(tokens),
             "seconds": seconds,
             "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
             "peak_memory_mb": record.peak_memory(args.device),
