@@ -37,9 +37,9 @@ from spacy_spanmed.pretraining.encoder_files import load_encoder
 from spacy_spanmed.pretraining.evaluation import evaluate
 from spacy_spanmed.pretraining.maskers import TokenMasker
 from spacy_spanmed.pretraining.model import PretrainingModel
-from spacy_spanmed.pretraining.packing import PackedBlocks, pack_texts
-from spacy_spanmed.pretraining.run import build_model
-from spacy_spanmed.pretraining.samples import MaskedBlocks, make_vocabulary
+from spacy_spanmed.pretraining.preparing import build_model
+from spacy_spanmed.pretraining.samples import MaskedSequences, make_vocabulary
+from spacy_spanmed.pretraining.texts.packing import PackedSequences, pack_texts
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer
 
 from . import stock_mlm
@@ -79,10 +79,10 @@ class Clock(TrainerCallback):
 class TimedSamples(Dataset):
     """Samples that add up the time they take to be masked.
 
-    samples (MaskedBlocks): The samples.
+    samples (MaskedSequences): The samples.
     """
 
-    def __init__(self, samples: MaskedBlocks):
+    def __init__(self, samples: MaskedSequences):
         self.samples = samples
         self.seconds = 0.0
 
@@ -192,7 +192,7 @@ def run_benchmark(
     return result
 
 
-def time_masking(settings: PretrainSettings, blocks: PackedBlocks) -> dict[str, float]:
+def time_masking(settings: PretrainSettings, blocks: PackedSequences) -> dict[str, float]:
     """Time our masker beside SpanBERT's algorithm written the straightforward way.
 
     RETURNS (dict): "ours" and "reference", microseconds a block, medians over the rounds, and
@@ -222,7 +222,7 @@ def time_masking(settings: PretrainSettings, blocks: PackedBlocks) -> dict[str, 
 
 def _with_token_masks(settings: PretrainSettings) -> PretrainSettings:
     rate = getattr(settings.masker, "rate", 0.15)
-    return settings.copy(update={"masker": TokenMasker(rate)})
+    return settings.model_copy(update={"masker": TokenMasker(rate)})
 
 
 def _fresh_process() -> ProcessPoolExecutor:
@@ -272,7 +272,7 @@ def _train_stock(
 
 
 def _train_ours(
-    settings: PretrainSettings, blocks: PackedBlocks, steps: int, seed: int, clock: Clock
+    settings: PretrainSettings, blocks: PackedSequences, steps: int, seed: int, clock: Clock
 ) -> tuple[PretrainingModel, float]:
     """RETURNS (tuple): The trained model, and the share of the time that masking took."""
     set_seed(seed)
@@ -282,7 +282,7 @@ def _train_ours(
     )
     model, _ = build_model(loaded, blocks, settings)
     samples = TimedSamples(
-        MaskedBlocks(
+        MaskedSequences(
             blocks,
             settings.masker,
             make_vocabulary(loaded.tokenizer),
@@ -291,8 +291,8 @@ def _train_ours(
         )
     )
     with tempfile.TemporaryDirectory() as folder:
-        here = settings.copy(
-            update={"paths": settings.paths.copy(update={"checkpoints": Path(folder)})}
+        here = settings.model_copy(
+            update={"paths": settings.paths.model_copy(update={"checkpoints": Path(folder)})}
         )
         trainer = PretrainingTrainer(
             model,
@@ -310,8 +310,8 @@ def _train_ours(
 
 def _compare_losses(
     settings: PretrainSettings,
-    dev: PackedBlocks,
-    blocks: PackedBlocks,
+    dev: PackedSequences,
+    blocks: PackedSequences,
     stock_blocks: stock_mlm.Blocks,
     collator: str,
     tokens: int,
@@ -336,7 +336,7 @@ def _compare_losses(
     for name, train in sides.items():
         model = train()
         scores = evaluate(
-            model, dev, vocabulary, max_blocks=training.dev_blocks, masker=settings.masker
+            model, dev, vocabulary, max_sequences=training.dev_blocks, masker=settings.masker
         )
         result[name] = {masker: round(values["loss"], 4) for masker, values in scores.items()}
         figures = ", ".join(f"{masker} {loss:.3f}" for masker, loss in result[name].items())

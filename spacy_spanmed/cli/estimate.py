@@ -52,8 +52,8 @@ def estimate(
 
     # Imported late, because torch and transformers take seconds that --help need not wait for.
     try:
-        from ..pretraining import estimate as estimates
         from ..pretraining.config import load_settings
+        from ..pretraining.reporting import estimate as estimates
     except (ImportError, RuntimeError) as err:  # transformers wraps some in a RuntimeError
         fail(f"{err}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
     try:
@@ -78,7 +78,7 @@ def estimate(
         )
 
 
-def describe(rows: list, speed: Any, efficiency: float) -> list:
+def describe(rows: list[Any], speed: Any, efficiency: float) -> list[str]:
     """The estimates as lines of text.
 
     rows (list): Estimates, for one worker and perhaps for several.

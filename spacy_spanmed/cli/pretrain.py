@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -65,7 +66,7 @@ def pretrain(
     typer.echo(f"Encoder: {settings.paths.output}  Record: {settings.paths.metrics}")
 
 
-def summary(result: dict) -> list:
+def summary(result: dict[str, Any]) -> list[str]:
     """The held-out losses of a record as lines of text.
 
     result (dict): The record of a run.

@@ -1,15 +1,19 @@
-"""The settings of a run, translated for the Hugging Face Trainer."""
+"""The settings of a run, checked and translated for the Hugging Face Trainer; its precision."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from transformers import TrainingArguments
 
 from ..encoder.cpu.precision import resolve_precision
-from .config import PretrainSettings
+from . import checkpoints
+from .config import Precision, PretrainSettings
 
 # Packages that can write the reports, any of them.
 REPORT_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
@@ -23,6 +27,33 @@ def use_bfloat16(precision: str) -> bool:
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return resolve_precision(precision, device) == "bfloat16"
+
+
+def keep_precision(
+    directory: Path, settings: PretrainSettings, workers: PartialState, tell: Callable[[str], None]
+) -> Precision:
+    """The precision to compute in: on a machine where "auto" means another one than where a run
+    began, that of its beginning.
+
+    directory (Path): The run's checkpoints.
+    settings (PretrainSettings): Its settings.
+    workers (PartialState): Of now; if they are more or fewer than before, that is told.
+    tell (Callable): Called with a sentence for each difference.
+    RETURNS (str): "float32" or "bfloat16".
+    """
+    here: Precision = "bfloat16" if use_bfloat16(settings.training.precision) else "float32"
+    run = checkpoints.read_json(directory / checkpoints.RUN_FILE)
+    if not isinstance(run, dict) or not checkpoints.list_checkpoints(directory):
+        return here
+    began, processes = run.get("precision", here), run.get("processes", workers.num_processes)
+    if began != here:
+        tell(f"Going on in {began}, in which the run began; {here} would be faster here.")
+    if processes != workers.num_processes:
+        tell(
+            f"The run began with {processes} worker(s), now it has {workers.num_processes}: the "
+            "batches stay the same, but dropout and the order of sums differ."
+        )
+    return began
 
 
 def reset_precision() -> None:
@@ -69,7 +100,7 @@ def training_arguments(
             save_total_limit=None,  # pruned by our trainer, which knows the complete ones
             seed=settings.system.seed,
             disable_tqdm=True,
-            report_to=settings.logging.report_to or "none",
+            report_to=list(settings.logging.report_to) or "none",
             remove_unused_columns=False,
             dataloader_pin_memory=cuda,
             ddp_find_unused_parameters=False,

@@ -1,8 +1,9 @@
-"""Blocks on the disk, mapped into memory instead of read into it.
+"""Token sequences on the disk: packed once, with progress, and then mapped into memory.
 
 A cache is a folder with an array a file and an index, ``index.json``. It is written under another
 name and moved to its place when it is whole, so a run that is killed leaves none, only a folder
-that the next one clears away.
+that the next one clears away. Its name is a hash of all that decides its content: texts, settings,
+tokenizer, and the code of ``texts/``.
 """
 
 from __future__ import annotations
@@ -12,57 +13,119 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from transformers import PreTrainedTokenizerBase
 
 from ..util.files import write_json
-from ..util.provenance import file_sha256
+from ..util.text_files import Meter
 from .checkpoints import read_json
-from .packing import PIECES, Block, PackedBlocks, id_type, padding_id
+from .config import PretrainSettings
+from .distributed import connect_workers
+from .record import text_code
+from .texts.corpus import TextCorpus, describe, require_sequences
+from .texts.packing import PIECES, PackedSequences, TokenSequence, id_type, padding_id
 from .texts.selection import KEPT
 
 INDEX = "index.json"
 ROWS_AT_ONCE = 512
-# The code that decides what blocks of a text are: another version of it needs another cache.
-CODE = ("packing", "tokenizing")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REPORT_EVERY = 0.2  # seconds between two looks at the progress
+# Seconds the main worker has at most to take the lock first, for it is the one to show progress.
+HEAD_START = 5.0
+# Settings that don't change what sequences a text gives: `exclude` counts with its content.
+NOT_IN_KEY = {"exclude", "streaming", "shuffle_buffer"}
+
+
+def load_sequences(
+    role: str, corpus: TextCorpus, settings: PretrainSettings, fingerprint: str, console: Console
+) -> PackedSequences:
+    """Open the sequences of a corpus, tokenized before or now.
+
+    Several workers may call this at once: one tokenizes, the others wait for it.
+
+    role (str): "train" or "dev", the beginning of the name of the cache.
+    corpus (TextCorpus): The texts.
+    settings (PretrainSettings): For the folder of the cache.
+    fingerprint (str): Of the content of the texts, and of those excluded.
+    console (Console): For progress.
+    RETURNS (PackedSequences): At least one sequence.
+    RAISES (ValueError): A text can't be read, there is less than one sequence of text, or the cache
+        can't be written.
+    """
+    values = settings.data.model_dump(exclude=NOT_IN_KEY)
+    values["replace"] = [(pattern.pattern, text) for pattern, text in settings.data.replace]
+    values["block_length"] = corpus.block_length
+    key = cache_key(fingerprint, corpus.tokenizer, values)
+    folder = settings.paths.cache_folder / f"{role}-{key}"
+    sequences = open_cache(folder)
+    if sequences is None:
+        lock = folder.with_name(f"{folder.name}.lock")
+        _let_main_begin(lock)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                f"The folder '{folder.parent}' for tokenized texts can't be made "
+                f"({error.strerror}): set paths.cache to another."
+            ) from error
+        with FileLock(lock):
+            sequences = open_cache(folder)
+            if sequences is None:
+                _build(corpus, folder, console)
+                sequences = open_cache(folder)
+    if sequences is None:
+        raise ValueError(
+            f"The cache '{folder}' can't be read back just after it was written: set paths.cache "
+            "to a folder on another disk."
+        )
+    console.print(describe(corpus, sequences), highlight=False)
+    return sequences
 
 
 def cache_key(
     fingerprint: str, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
 ) -> str:
-    """A name for the blocks of a text.
+    """A name for the sequences of a text.
 
     fingerprint (str): Of the content of the texts, and of those excluded.
     tokenizer (PreTrainedTokenizerBase): Counts with its vocabulary, merges, normalization and
         special tokens, wherever its files lie.
-    settings (dict): All that decides what blocks the texts give.
+    settings (dict): All that decides what sequences the texts give.
     RETURNS (str): 16 hexadecimal digits.
     """
     # How a call cuts and pads, which a tokenizer remembers from the last one, does not count.
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
     rules["truncation"] = rules["padding"] = None
-    here = Path(__file__).parent
-    files = [here / f"{name}.py" for name in CODE] + sorted((here / "texts").glob("*.py"))
     parts = [
         fingerprint,
         rules,
         tokenizer.special_tokens_map,
         settings,
-        [file_sha256(path) for path in files],
+        text_code(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def open_cache(folder: Path) -> PackedBlocks | None:
+def open_cache(folder: Path) -> PackedSequences | None:
     """Open a cache.
 
     folder (Path): Where it may be.
-    RETURNS (PackedBlocks): Mapped from the files; None if there is no cache, or it is damaged.
+    RETURNS (PackedSequences): Mapped from the files; None if there is no cache, or it is damaged.
     """
     index = read_json(folder / INDEX)
     try:
@@ -74,14 +137,16 @@ def open_cache(folder: Path) -> PackedBlocks | None:
                 return None
             arrays[name] = np.memmap(path, dtype=dtype, mode="r", shape=shape)
         report = index["report"]
-        return PackedBlocks(**arrays, documents=report[KEPT], tokens=report[PIECES], report=report)
+        return PackedSequences(
+            **arrays, documents=report[KEPT], tokens=report[PIECES], report=report
+        )
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
 def write_cache(
     folder: Path,
-    blocks: Iterable[Block],
+    sequences: Iterable[TokenSequence],
     block_length: int,
     tokenizer: PreTrainedTokenizerBase,
     full: bool,
@@ -90,19 +155,19 @@ def write_cache(
     """Write a cache. Only one process may write to a folder at a time.
 
     folder (Path): Where it goes; a damaged one there is replaced.
-    blocks (Iterable[Block]): The blocks; a thousand at most are in memory.
+    sequences (Iterable[TokenSequence]): The sequences; a thousand at most are in memory.
     block_length (int): Width of the arrays.
     tokenizer (PreTrainedTokenizerBase): For the width of ids and the id of padding.
-    full (bool): Whether all blocks are full, so that no lengths are needed.
-    report (Callable): Gives what was read, once all blocks are written.
-    RETURNS (int): Number of blocks. If there are none, nothing is written.
+    full (bool): Whether all sequences are full, so that no lengths are needed.
+    report (Callable): Gives what was read, once all sequences are written.
+    RETURNS (int): Number of sequences. If there are none, nothing is written.
     RAISES (ValueError): The disk is full, or the folder can't be written; nothing is left behind.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
         temporary.mkdir(parents=True)
-        count, types = _write_arrays(temporary, blocks, block_length, tokenizer, full)
+        count, types = _write_arrays(temporary, sequences, block_length, tokenizer, full)
         if count:
             arrays = {
                 name: {"dtype": dtype.str, "shape": [count, *shape]}
@@ -127,12 +192,12 @@ def write_cache(
 
 def _write_arrays(
     folder: Path,
-    blocks: Iterable[Block],
+    sequences: Iterable[TokenSequence],
     block_length: int,
     tokenizer: PreTrainedTokenizerBase,
     full: bool,
 ) -> tuple[int, dict[str, tuple[np.dtype, tuple[int, ...]]]]:
-    """Write blocks as rows. RETURNS (tuple): Their number, and type and shape of a row of each
+    """Write sequences as rows. RETURNS (tuple): Their number, and type and shape of a row of each
     array."""
     types: dict[str, tuple[np.dtype, tuple[int, ...]]] = {
         "input_ids": (id_type(tokenizer), (block_length,)),
@@ -150,10 +215,10 @@ def _write_arrays(
     try:
         for name in types:
             files[name] = (folder / f"{name}.bin").open("wb")
-        for block in blocks:
-            size = len(block.ids)
-            rows["input_ids"][filled, :size] = block.ids
-            rows["words"][filled, :size] = block.words
+        for sequence in sequences:
+            size = len(sequence.ids)
+            rows["input_ids"][filled, :size] = sequence.ids
+            rows["words"][filled, :size] = sequence.words
             if not full:
                 rows["lengths"][filled] = size
             filled += 1
@@ -176,3 +241,48 @@ def _flush(
     for name, file in files.items():
         file.write(rows[name][:filled].tobytes())
         rows[name].fill(padding[name])
+
+
+def _let_main_begin(lock: Path) -> None:
+    """Wait on all workers but the main one until somebody has taken the lock."""
+    if connect_workers().is_local_main_process:
+        return
+    last = time.monotonic() + HEAD_START
+    while not lock.exists() and time.monotonic() < last:
+        time.sleep(0.05)
+
+
+def _build(corpus: TextCorpus, folder: Path, console: Console) -> None:
+    meter = Meter()
+    size = corpus.size()
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Tokenizing", total=size or None, rate="")
+        started = time.monotonic()
+
+        def watched() -> Iterator[TokenSequence]:
+            looked = 0.0
+            for sequence in corpus.read_sequences(meter):
+                now = time.monotonic()
+                if now - looked >= REPORT_EVERY:
+                    rate = corpus.word_pieces / max(now - started, 1e-3)
+                    progress.update(task, completed=meter.done, rate=f"{rate:,.0f} word pieces/s")
+                    looked = now
+                yield sequence
+
+        count = write_cache(
+            folder,
+            watched(),
+            corpus.block_length,
+            corpus.tokenizer,
+            corpus.settings.join_documents,
+            corpus.report,
+        )
+    require_sequences(corpus, count)

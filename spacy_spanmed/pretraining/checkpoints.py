@@ -15,13 +15,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from ..util.files import write_json
 from ..util.provenance import file_sha256
+from .distributed import on_main
 
 MANIFEST = "manifest.json"
 RUN_FILE = "run.json"
+LOCK_FILE = "run.lock"
 PREFIX = "checkpoint-"
 WRITERS = ("PytorchStreamWriter", "inline_container", "unexpected pos")  # in torch.save's errors
 
@@ -121,6 +124,13 @@ def delete(checkpoint: Path) -> None:
     shutil.rmtree(checkpoint, ignore_errors=True)
 
 
+def discard(directory: Path) -> None:
+    """Delete the checkpoints and the run file of a directory, and nothing else in it."""
+    (directory / RUN_FILE).unlink(missing_ok=True)
+    for path in list_checkpoints(directory):
+        delete(path)
+
+
 def prune(directory: Path, keep: int) -> None:
     """Delete all but the newest sealed checkpoints.
 
@@ -131,6 +141,41 @@ def prune(directory: Path, keep: int) -> None:
     for path in list_checkpoints(directory):
         if path not in sealed[:keep]:
             delete(path)
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Keep the folder of the checkpoints from other runs until this one ends, however it ends.
+
+    directory (Path): Made if missing.
+    RAISES (ValueError): Another run has it, or it can't be made.
+    """
+    held: list[FileLock] = []  # on the main worker; a lock can't be sent to the others
+    on_main(lambda: held.append(_lock(directory)))
+    try:
+        yield
+    finally:
+        for lock in held:
+            lock.release()
+            (directory / LOCK_FILE).unlink(missing_ok=True)
+
+
+def _lock(directory: Path) -> FileLock:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / LOCK_FILE)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ValueError(
+            f"Another run is at work in '{directory}': wait for it, stop it, or give another "
+            "directory with --paths.checkpoints."
+        ) from None
+    except OSError as error:
+        raise ValueError(
+            f"The folder '{directory}' for checkpoints can't be used ({error.strerror}): set "
+            "paths.checkpoints to another."
+        ) from error
+    return lock
 
 
 @contextmanager

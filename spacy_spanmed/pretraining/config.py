@@ -1,27 +1,36 @@
 """The settings of a pretraining run, in spaCy's config language."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from re import Pattern
 from typing import Any, Literal
 
 from catalogue import RegistryError
 from confection import ConfigValidationError
-from pydantic.v1 import BaseModel, Extra, Field, ValidationError, validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from spacy.util import load_config, registry
 
 from .maskers import Masker
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
 
 class _Section(BaseModel):
-    class Config:
-        extra = Extra.forbid
-        arbitrary_types_allowed = True
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    @validator("*", pre=True)
-    def _is_no_switch(cls, value: Any, field: Any) -> Any:
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_switch(cls, value: Any, info: ValidationInfo) -> Any:
         # An option without a value is read as true, which pydantic takes for the number 1.
-        if isinstance(value, bool) and field.type_ is not bool:
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, bool) and field is not None and field.annotation is not bool:
             raise ValueError(f"needs a value, not {str(value).lower()}")
         return value
 
@@ -48,13 +57,12 @@ class Paths(_Section):
     metrics: Path
     curves: Path | None = None
 
-    @validator("train", "dev", pre=True)
-    def _is_list(cls, value: Any) -> Any:
+    @field_validator("train", "dev", mode="before")
+    @classmethod
+    def _is_list(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is None and info.field_name == "dev":
+            return []
         return [str(value)] if isinstance(value, (str, Path)) else value
-
-    @validator("dev", pre=True)
-    def _is_none(cls, value: Any) -> Any:
-        return [] if value is None else value
 
     @property
     def cache_folder(self) -> Path:
@@ -63,7 +71,7 @@ class Paths(_Section):
 
 
 class DataSettings(_Section):
-    """From texts to blocks.
+    """From texts to sequences.
 
     text_field (str): Key or column of the text in JSON lines, Parquet and datasets.
     txt_documents (str): What a document is in a .txt file: the whole "file", a "line", or a
@@ -74,39 +82,42 @@ class DataSettings(_Section):
         chosen by a hash of the text, so that equal texts are on the same side.
     replace (list): Pairs of a regular expression and what its matches become, before all else:
         for a corpus's own placeholders and headings.
-    normalize_whitespace (bool): Make runs of white space one space; see ``cleaning.py``.
+    normalize_whitespace (bool): Make runs of white space one space; see
+        ``texts/selection.py``.
     remove_control_characters (bool): Remove characters that nobody sees.
     min_characters (int): Leave out shorter documents.
     deduplicate (bool): Leave out documents that were there before.
     exclude (list): Corpora whose texts must not be trained on, in any format that ``convert``
         reads: documents that share a passage with one of them are left out of the training texts.
-    exclude_words (int): How many words in a row make a shared passage; see ``overlap.py``.
-    join_documents (bool): Fill blocks with one document after the other, instead of starting a
-        block with each document and ending it with a sentence.
-    min_block (int): Unless joined, tokens of a block at least, special tokens included.
+    exclude_words (int): How many words in a row make a shared passage; see
+        ``texts/overlap.py``.
+    join_documents (bool): Fill sequences with one document after the other, instead of starting a
+        sequence with each document and ending it with a sentence.
+    min_block (int): Unless joined, tokens of a sequence at least, special tokens included.
     streaming (bool): Tokenize while training and keep only held-out texts on the disk; see
-        ``streaming.py``.
-    shuffle_buffer (int): Blocks that are shuffled at a time while streaming.
+        ``StreamedSequences``.
+    shuffle_buffer (int): Sequences that are shuffled at a time while streaming.
     """
 
     text_field: str = "text"
     txt_documents: Literal["file", "line", "paragraph"] = "file"
     on_error: Literal["raise", "skip"] = "raise"
-    held_out: float = Field(0.0, ge=0, lt=1)
-    replace: list[tuple[Pattern, str]] = []
+    held_out: float = Field(default=0.0, ge=0, lt=1)
+    replace: list[tuple[re.Pattern[str], str]] = []
     normalize_whitespace: bool = True
     remove_control_characters: bool = True
-    min_characters: int = Field(0, ge=0)
+    min_characters: int = Field(default=0, ge=0)
     deduplicate: bool = True
     exclude: list[Path] = []
-    exclude_words: int = Field(13, ge=8)
+    exclude_words: int = Field(default=13, ge=8)
     join_documents: bool = False
-    min_block: int = Field(16, ge=3)
+    min_block: int = Field(default=16, ge=3)
     streaming: bool = False
-    shuffle_buffer: int = Field(8192, ge=1)
+    shuffle_buffer: int = Field(default=8192, ge=1)
 
-    @validator("replace")
-    def _fits(cls, pairs: list[tuple[Pattern, str]]) -> Any:
+    @field_validator("replace")
+    @classmethod
+    def _fits(cls, pairs: list[tuple[re.Pattern[str], str]]) -> list[tuple[re.Pattern[str], str]]:
         for pattern, replacement in pairs:
             try:
                 re.sub(f"{pattern.pattern}|", replacement, "")  # a match, to look at its groups
@@ -118,9 +129,9 @@ class DataSettings(_Section):
 
 
 class System(_Section):
-    """seed (int): Seed of the fresh heads, the order of the blocks and the masks."""
+    """seed (int): Seed of the fresh heads, the order of the sequences and the masks."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 class ModelSettings(_Section):
@@ -134,17 +145,17 @@ class ModelSettings(_Section):
     """
 
     encoder: str
-    sbo_weight: float = Field(1.0, ge=0)
-    sbo_position_width: int = Field(200, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    sbo_weight: float = Field(default=1.0, ge=0)
+    sbo_position_width: int = Field(default=200, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 class Training(_Section):
     """The training run.
 
-    block_length (int): Tokens of a block, special tokens included.
+    block_length (int): Tokens of a sequence, special tokens included.
     total_tokens (int): Tokens to train on, repeated ones included; rounded up to full steps.
-    batch_size (int): Blocks an optimizer step, over all devices.
+    batch_size (int): Sequences an optimizer step, over all devices.
     accumulate_gradient (int): Parts a batch is computed in, to save memory.
     learn_rate (float): Peak learning rate of the encoder.
     head_learn_rate (float): Peak learning rate of the heads, which may start fresh.
@@ -157,28 +168,28 @@ class Training(_Section):
     compile (bool): Compile the encoder with torch.compile: slow to start, then faster.
     fsdp (str): Split the model over several GPUs instead of copying it to each: options of
         ``TrainingArguments.fsdp``, such as "full_shard auto_wrap"; empty turns it off.
-    dev_blocks (int): Held-out blocks to measure on at most.
+    dev_blocks (int): Held-out sequences to measure on at most.
     log_every (int): Steps between two lines of progress.
     checkpoint_every (int): Steps between two checkpoints.
     """
 
-    block_length: int = Field(128, ge=8)
-    total_tokens: int = Field(..., ge=1)
-    batch_size: int = Field(16, ge=1)
-    accumulate_gradient: int = Field(1, ge=1)
-    learn_rate: float = Field(5e-4, ge=0)
-    head_learn_rate: float = Field(1e-3, ge=0)
-    warmup: float = Field(0.06, ge=0, le=1)
-    weight_decay: float = Field(0.01, ge=0)
-    grad_clip: float = Field(1.0, ge=0)
+    block_length: int = Field(default=128, ge=8)
+    total_tokens: int = Field(ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    accumulate_gradient: int = Field(default=1, ge=1)
+    learn_rate: float = Field(default=5e-4, ge=0)
+    head_learn_rate: float = Field(default=1e-3, ge=0)
+    warmup: float = Field(default=0.06, ge=0, le=1)
+    weight_decay: float = Field(default=0.01, ge=0)
+    grad_clip: float = Field(default=1.0, ge=0)
     dynamic_masking: bool = True
     freeze_encoder: bool = False
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     compile: bool = False
     fsdp: str = ""
-    dev_blocks: int = Field(128, ge=1)
-    log_every: int = Field(10, ge=1)
-    checkpoint_every: int = Field(50, ge=1)
+    dev_blocks: int = Field(default=128, ge=1)
+    log_every: int = Field(default=10, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
 
 
 class Logging(_Section):
@@ -191,29 +202,32 @@ class PretrainSettings(_Section):
     """All settings; ``masker`` is built by the function that [masker] names."""
 
     paths: Paths
-    data: DataSettings = DataSettings()
+    data: DataSettings = Field(default=DataSettings(), validate_default=True)
     system: System = System()
     model: ModelSettings
     masker: Any
     training: Training
     logging: Logging = Logging()
 
-    @validator("masker", pre=True)
+    @field_validator("masker", mode="before")
+    @classmethod
     def _is_masker(cls, value: Any) -> Any:
         if not isinstance(value, Masker):
             raise ValueError('needs a registered masker, such as @misc = "spanmed.SpanMasker.v1"')
         return value
 
-    @validator("training")
-    def _can_repeat_masks(cls, training: Training, values: dict[str, Any]) -> Training:
-        data = values.get("data")
+    @field_validator("training")
+    @classmethod
+    def _can_repeat_masks(cls, training: Training, info: ValidationInfo) -> Training:
+        data = info.data.get("data")
         if data is not None and data.streaming and not training.dynamic_masking:
             raise ValueError("dynamic_masking = false needs texts that are kept: streaming = false")
         return training
 
-    @validator("data", always=True)
-    def _has_held_out_texts(cls, data: DataSettings, values: dict[str, Any]) -> DataSettings:
-        paths = values.get("paths")
+    @field_validator("data")
+    @classmethod
+    def _has_held_out_texts(cls, data: DataSettings, info: ValidationInfo) -> DataSettings:
+        paths = info.data.get("paths")
         if paths is not None and bool(paths.dev) == bool(data.held_out):
             raise ValueError(
                 "give held-out texts with paths.dev, or a share of the training texts with "
@@ -242,14 +256,18 @@ def load_settings(
         sections = {name: section for name, section in config.items() if name != "vars"}
         return PretrainSettings(**registry.resolve(sections)), sections
     except (ConfigValidationError, ValidationError) as err:
-        details = [f"{' -> '.join(map(str, e['loc']))}: {e['msg']}" for e in _errors(err)]
-        hint = " (unknown key: check its spelling)" if "extra fields" in str(details) else ""
+        faults = [(" -> ".join(map(str, loc)), message) for loc, message in _faults(err)]
+        details = [f"{place}: {message}" for place, message in faults]
+        unknown = any(message.startswith("Extra inputs") for _, message in faults)
+        hint = " (unknown key: check its spelling)" if unknown else ""
         raise ValueError(f"{path}: {'; '.join(details)}{hint}") from err
     except (RegistryError, ValueError) as err:
         raise ValueError(f"{path}: {' '.join(str(err).split())}") from err
 
 
-def _errors(err: Exception) -> list[dict[str, Any]]:
-    """The single faults of a pydantic or confection error."""
-    faults = err.errors() if callable(err.errors) else err.errors
-    return list(faults) or [{"loc": ("config",), "msg": " ".join(str(err).split())}]
+def _faults(err: ConfigValidationError | ValidationError) -> list[tuple[Sequence[Any], str]]:
+    """The single faults of an error: where each is, and what."""
+    faults: Any = err.errors() if isinstance(err, ValidationError) else err.errors
+    if not faults:
+        return [(("config",), " ".join(str(err).split()))]
+    return [(fault["loc"], fault["msg"].removeprefix("Value error, ")) for fault in faults]

@@ -10,7 +10,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -37,7 +37,7 @@ def on_main(function: Callable[[], T]) -> T:
     state = PartialState()
     if state.num_processes == 1:
         return function()
-    outcome = [None, None]
+    outcome: list[Any] = [None, None]  # the result, or the message of an error
     failure = None
     if state.is_main_process:
         try:

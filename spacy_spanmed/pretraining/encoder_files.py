@@ -1,4 +1,5 @@
-"""Load the starting encoder and its tokenizer, refuse what cannot be pretrained, save the result."""
+"""Files of encoders: load the starting encoder and its tokenizer, refuse what cannot be pretrained,
+save and publish the result."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -25,13 +27,20 @@ from transformers.utils import logging as transformers_logging
 
 from ..encoder.resolving import resolve_encoder
 from . import checkpoints
+from .texts.packing import highest_id
 
 HEADS_FILE = "pretraining_heads.safetensors"
 WEIGHTS_FILE = "model.safetensors"  # of a checkpoint
 ENCODER_PREFIX = "encoder."  # of the names of the encoder's weights in it
 SPARE_ROWS = 0.02  # models round the number of their embeddings up, but not by more
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
-TOKENIZER_FILES += ("sentencepiece.bpe.model", "tokenizer.model")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+)
 # Where common architectures keep the masked-language head: dense layer, LayerNorm, bias.
 HEAD_LAYOUTS = (
     (
@@ -60,16 +69,17 @@ class LoadedEncoder(NamedTuple):
 
 
 def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> LoadedEncoder:
-    """Load an encoder and check that blocks of this length can be pretrained on it.
+    """Load an encoder and check that sequences of this length can be pretrained on it.
 
     name (str): Any form :func:`spacy_spanmed.encoder.resolve_encoder` takes, or the directory of a
         checkpoint of an unfinished run.
-    block_length (int): Tokens of a block, special tokens included.
+    block_length (int): Tokens of a sequence, special tokens included.
     dropout (float): Set for every dropout of the encoder while it is pretrained, default 0.
     RETURNS (LoadedEncoder): In float32.
     RAISES (ValueError): There is no such model or it cannot be read, it has no tokenizer or not a
-        fast one, tokenizer and embeddings do not match, a special token is missing, or blocks are
-        longer than the model reads. What only may be wrong with the tokenizer is warned of.
+        fast one, tokenizer and embeddings do not match, a special token is missing, or
+        sequences are longer than the model reads. What only may be wrong with the tokenizer is
+        warned of.
     """
     if checkpoints.is_checkpoint(name):
         return _load_checkpoint(Path(name).expanduser(), block_length, dropout)
@@ -85,7 +95,7 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
             heads = _load_heads(source, config)
         except (OSError, ValueError, RuntimeError, SafetensorError) as err:
             raise ValueError(_unreadable(name, err)) from err
-    rows = model.get_input_embeddings().num_embeddings
+    rows = _count_embeddings(model)
     if len(tokenizer) > rows:
         raise ValueError(
             f"The tokenizer of the encoder '{name}' has {len(tokenizer):,} entries, but the model "
@@ -100,6 +110,22 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
             f"tokens: set training.block_length to {limit} or less."
         )
     return LoadedEncoder(model, tokenizer, heads, kept)
+
+
+def check_vocabulary(loaded: LoadedEncoder, name: str) -> None:
+    """Refuse a tokenizer that gives ids the model has no embedding for.
+
+    loaded (LoadedEncoder): The encoder.
+    name (str): Its name, for the message.
+    RAISES (ValueError): The highest id is beyond the model's embeddings.
+    """
+    highest, rows = highest_id(loaded.tokenizer), _count_embeddings(loaded.model)
+    if highest >= rows:
+        raise ValueError(
+            f"The tokenizer of the encoder '{name}' gives ids up to {highest:,}, but the model "
+            f"embeds only {rows:,}: they do not belong together. Use the tokenizer the model was "
+            "trained with."
+        )
 
 
 def save_encoder(
@@ -138,8 +164,8 @@ def _load_checkpoint(path: Path, block_length: int, dropout: float) -> LoadedEnc
     except (TypeError, KeyError, OSError) as err:
         raise ValueError(
             f"The checkpoint '{path}' does not tell which encoder it continues, or has no "
-            f"{WEIGHTS_FILE}: it must lie beside the {checkpoints.RUN_FILE} of its run, and must not "
-            "be split over GPUs."
+            f"{WEIGHTS_FILE}: it must lie beside the {checkpoints.RUN_FILE} of its run, and must "
+            "not be split over GPUs."
         ) from err
     loaded = load_encoder(start, block_length=block_length, dropout=dropout)
     own = {key: value for key, value in state.items() if key.startswith(ENCODER_PREFIX)}
@@ -148,7 +174,7 @@ def _load_checkpoint(path: Path, block_length: int, dropout: float) -> LoadedEnc
 
 
 def _warn_of_tokenizer(
-    name: str, tokenizer: PreTrainedTokenizerBase, config: AutoConfig, rows: int
+    name: str, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, rows: int
 ) -> None:
     """Warn where tokenizer and model may belong to different ones."""
     doubts = []
@@ -159,8 +185,8 @@ def _warn_of_tokenizer(
         doubts.append(f"pads with id {pad}, the model with {known}")
     if doubts:
         warnings.warn(
-            f"The tokenizer of the encoder '{name}' {' and '.join(doubts)}: if it is not the one the "
-            "model was trained with, the model reads noise."
+            f"The tokenizer of the encoder '{name}' {' and '.join(doubts)}: if it is not the one "
+            "the model was trained with, the model reads noise."
         )
 
 
@@ -203,8 +229,8 @@ def _load_tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _load_heads(source: str, config: AutoConfig) -> dict[str, torch.Tensor]:
-    """Head weights of an earlier pretraining: from our own file, or from a masked-language model."""
+def _load_heads(source: str, config: PretrainedConfig) -> dict[str, torch.Tensor]:
+    """Head weights of an earlier pretraining: our own file, or those of a masked-language model."""
     own = Path(source) / HEADS_FILE
     if own.is_file():
         return load_file(own)
@@ -236,6 +262,10 @@ def find_heads(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if all(name in state for name in layout.values()):
             return {ours: state[theirs].clone() for ours, theirs in layout.items()}
     return {}
+
+
+def _count_embeddings(model: PreTrainedModel) -> int:
+    return model.get_input_embeddings().num_embeddings  # type: ignore[return-value]
 
 
 def _length_limit(model: PreTrainedModel) -> int:

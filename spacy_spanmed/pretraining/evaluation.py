@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 
 from .maskers import Masker, SpanMasker, TokenMasker, WholeWordMasker
 from .model import PretrainingModel
-from .packing import PackedBlocks
-from .samples import MaskedBlocks, Vocabulary, collate
+from .samples import MaskedSequences, Vocabulary, collate
+from .texts.packing import PackedSequences
 
 EVALUATION_SEED = 20_200_104  # fixed: figures of runs with different seeds stay comparable
-BLOCKS_AT_ONCE = 16
+SEQUENCES_AT_ONCE = 16
+UNTRAINED = 0.9  # of the loss of guessing, above which a head knows nothing
 
 
 def evaluate(
     model: PretrainingModel,
-    blocks: PackedBlocks,
+    sequences: PackedSequences,
     vocabulary: Vocabulary,
     *,
-    max_blocks: int,
+    max_sequences: int,
     rate: float = 0.15,
     masker: Masker | None = None,
 ) -> dict[str, dict[str, float]]:
@@ -29,18 +31,18 @@ def evaluate(
     The first three have their default settings, so that runs with different maskers compare.
 
     model (PretrainingModel): Left in the mode it was in.
-    blocks (PackedBlocks): Held-out text, at least one block.
+    sequences (PackedSequences): Held-out text, at least one sequence.
     vocabulary (Vocabulary): Of the tokenizer.
-    max_blocks (int): Measure on this many blocks, spread evenly over the text, at most.
+    max_sequences (int): Measure on this many sequences, spread evenly over the text, at most.
     rate (float): Masking rate of the first three, default 0.15.
     masker (Masker): The run's own, prepared; measured too if its name is not one of theirs.
-    RETURNS (dict): For each masker that finds anything to mask ``loss`` (nats a target), ``perplexity``, ``accuracy`` (part
-        of targets ranked first, 0 to 1) and ``targets``; under ``span`` also ``sbo_loss`` where
-        the model has that head.
+    RETURNS (dict): For each masker that finds anything to mask ``loss`` (nats a target),
+        ``perplexity``, ``accuracy`` (part of targets ranked first, 0 to 1) and ``targets``; under
+        ``span`` also ``sbo_loss`` where the model has that head.
     RAISES (ValueError): Nothing can be masked.
     """
-    count = min(max_blocks, len(blocks.input_ids))
-    chosen = [i * len(blocks.input_ids) // count for i in range(count)]
+    count = min(max_sequences, len(sequences.input_ids))
+    chosen = [i * len(sequences.input_ids) // count for i in range(count)]
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
@@ -50,18 +52,18 @@ def evaluate(
     results = {}
     try:
         for each in maskers:
-            samples = MaskedBlocks(
-                blocks,
+            samples = MaskedSequences(
+                sequences,
                 each,
                 vocabulary,
                 seed=EVALUATION_SEED,
-                samples=len(blocks.input_ids),
+                samples=len(sequences.input_ids),
                 shuffle=False,
             )
             sums: dict[str, float] = {}
             targets = 0
-            for start in range(0, count, BLOCKS_AT_ONCE):
-                batch = collate([samples[i] for i in chosen[start : start + BLOCKS_AT_ONCE]])
+            for start in range(0, count, SEQUENCES_AT_ONCE):
+                batch = collate([samples[i] for i in chosen[start : start + SEQUENCES_AT_ONCE]])
                 size = len(batch["labels"])
                 with torch.inference_mode():
                     output = model(**{k: v.to(device) for k, v in batch.items()})
@@ -79,6 +81,21 @@ def evaluate(
             "Check paths.dev."
         )
     return results
+
+
+def warn_of_untrained(before: dict[str, dict[str, float]], rows: int, encoder: str) -> None:
+    """Warn if a head that was taken over does no better than guessing.
+
+    before (dict): From ``evaluate``, before training. rows (int): Size of the vocabulary.
+    encoder (str): Its name.
+    """
+    loss = min(figures["loss"] for figures in before.values())
+    if loss > UNTRAINED * math.log(rows):
+        warnings.warn(
+            f"The encoder '{encoder}' brings a head for masked words, but predicts them no better "
+            f"than by guessing (loss {loss:.2f} of {math.log(rows):.2f}): is its tokenizer the one "
+            "that it was trained with, and are these texts in its language?"
+        )
 
 
 def _summary(sums: dict[str, float], targets: int, with_sbo: bool) -> dict[str, float]:

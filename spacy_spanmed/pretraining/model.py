@@ -1,18 +1,17 @@
-"""Cross-entropy over the vocabulary, with its gradients made on the way.
-
-For each target the decoder gives a row as wide as the vocabulary. Made with stock operations,
-half a dozen float32 matrices of that size go through memory: logits, their float32 copy,
-log-probabilities, three gradients. Here one bfloat16 (or float32) matrix is made, and turned into
-the gradient of the logits in place, a few rows at a time, while they are in the cache.
-
-The model of the pretraining: an encoder, a masked-language head and a span boundary head.
+"""The model of the pretraining: an encoder, a masked-language head and a span boundary head.
 
 Logits are computed at the targets only, and for both objectives in one product with the word
 embeddings, to which the decoder is tied.
+
+The cross-entropy over the vocabulary makes its gradients on the way. For each target the decoder
+gives a row as wide as the vocabulary. Made with stock operations, half a dozen float32 matrices of
+that size go through memory: logits, their float32 copy, log-probabilities, three gradients. Here one bfloat16 (or float32) matrix is made, and turned into
+the gradient of the logits in place, a few rows at a time, while they are in the cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -77,20 +76,20 @@ class _TiedCrossEntropy(torch.autograd.Function):
         hits = torch.empty(len(labels), dtype=torch.bool, device=vectors.device)
         ones = torch.ones(len(labels), dtype=vectors.dtype, device=vectors.device)
         d_vectors = torch.empty_like(vectors) if wanted[0] else None
-        d_decoder = None
+        d_decoder: torch.Tensor | None = None
         d_bias = torch.zeros_like(bias) if wanted[2] else None
         for start in range(0, len(labels), ROWS):
             part = slice(start, start + ROWS)
             logits = torch.addmm(offset, vectors[part], matrix.t())
             losses[part], hits[part] = _to_gradients(logits, labels[part], weights[part])
-            if wanted[0]:
+            if d_vectors is not None:
                 torch.mm(logits, matrix, out=d_vectors[part])
             if wanted[1]:  # not where the encoder is frozen
                 d_part = logits.t() @ vectors[part]
                 d_decoder = (
                     d_part.to(decoder.dtype) if d_decoder is None else d_decoder.add_(d_part)
                 )
-            if wanted[2]:
+            if d_bias is not None:
                 d_bias += logits.t() @ ones[part]
         if wanted[1] and d_decoder is None:
             d_decoder = torch.zeros_like(decoder)
@@ -179,7 +178,7 @@ class PretrainingModel(nn.Module):
     """An encoder with its pretraining heads.
 
     encoder (PreTrainedModel): A BERT-like encoder as ``AutoModel`` loads it.
-    block_length (int): Tokens of a block, the number of places in a span at most.
+    block_length (int): Tokens of a sequence, the number of places in a span at most.
     sbo_weight (float): Weight of the span boundary loss; 0 leaves its head out.
     sbo_position_width (int): Width of the embedding of the place in a span.
     freeze_encoder (bool): Train the heads only. The decoder matrix is the encoder's word
@@ -197,7 +196,7 @@ class PretrainingModel(nn.Module):
         freeze_encoder: bool,
     ):
         super().__init__()
-        vocabulary, width = encoder.get_input_embeddings().weight.shape
+        vocabulary, width = _word_embeddings(encoder).shape
         hidden = encoder.config.hidden_size
         self.encoder = encoder
         self._layers = FastLayers(encoder) if FastLayers.supports(encoder) else None
@@ -211,7 +210,7 @@ class PretrainingModel(nn.Module):
         self.sbo_weight = sbo_weight
         self.freeze_encoder = freeze_encoder
         # What FSDP's auto_wrap splits: layers, but not the embeddings, which the decoder reads too.
-        names = encoder._no_split_modules or []
+        names: Iterable[str] = encoder._no_split_modules or ()
         self._no_split_modules = [name for name in names if not name.endswith("Embeddings")]
         for module in (self.mlm, self.sbo):
             if module is not None:
@@ -252,7 +251,8 @@ class PretrainingModel(nn.Module):
             inputs["attention_mask"] = attention_mask
         if self._layers is None:
             return self.encoder(**inputs).last_hidden_state.flatten(0, 1), read
-        rows, place = find_rows(*input_ids.shape, read)
+        batch, length = input_ids.shape
+        rows, place = find_rows(batch, length, read)
         hidden = self._layers.run(rows, **inputs)
         return hidden.flatten(0, 1), tuple(place[index] for index in read)
 
@@ -277,15 +277,15 @@ class PretrainingModel(nn.Module):
             ``mlm_accuracy``. Zero where there is no target.
         """
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.freeze_encoder):
-            read = (positions,) if self.sbo is None else (positions, left, right)
-            hidden, read = self._encode(input_ids, attention_mask, read)
+            tokens = (positions,) if self.sbo is None else (positions, left, right)
+            hidden, read = self._encode(input_ids, attention_mask, tokens)
         # Filled up with targets that weigh nothing, so that there are few shapes: see `collate`.
         count = len(labels)
         fill = (0, -count % 64)
-        labels, offsets, *read = (F.pad(part, fill) for part in (labels, offsets, *read))
+        labels, offsets, *rows = (F.pad(part, fill) for part in (labels, offsets, *read))
         # F.embedding instead of an index: many targets share a boundary, and only its gradient
         # is summed in the same order whatever the threads do.
-        targets, *boundaries = (F.embedding(index, hidden) for index in read)
+        targets, *boundaries = (F.embedding(index, hidden) for index in rows)
         vectors = [self.mlm(targets)]
         if self.sbo is not None:
             vectors.append(self.sbo(*boundaries, offsets))
@@ -295,7 +295,7 @@ class PretrainingModel(nn.Module):
         parts = [weights, weights * self.sbo_weight][: len(vectors)]
         total, losses, hits = tied_cross_entropy(
             torch.cat(vectors),
-            self.encoder.get_input_embeddings().weight,
+            _word_embeddings(self.encoder),
             self.decoder_bias,
             labels.repeat(len(vectors)),
             torch.cat(parts),
@@ -307,6 +307,12 @@ class PretrainingModel(nn.Module):
         if self.sbo is not None:
             output["sbo_loss"] = means[1]
         return output
+
+
+def _word_embeddings(encoder: PreTrainedModel) -> torch.Tensor:
+    weights = encoder.get_input_embeddings().weight
+    assert isinstance(weights, torch.Tensor)
+    return weights
 
 
 def _initialise(module: nn.Module) -> None:

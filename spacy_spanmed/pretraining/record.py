@@ -1,4 +1,8 @@
-"""What a run was made from and made with: fingerprints, versions, the commit."""
+"""What a run is made from and made with, for its record: texts, settings, code, versions, hardware.
+
+Settings, texts, encoder and code together are the identity of a run: only a run with the same one
+may go on from its checkpoints. Which code counts is told by folders, see :func:`run_code`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,14 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..encoder.resolving import resolve_encoder
+from ..util import text_files
 from ..util.provenance import file_sha256
 from .checkpoints import is_checkpoint
 
@@ -21,9 +27,33 @@ PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers"
 # Settings that change neither the data nor the weights; what is excluded counts with its content.
 COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
 COSMETIC_SECTIONS = {"paths", "logging"}
-COSMETIC_CODE = {"progress.py", "curves.py", "estimate.py"}
-# What pretraining computes with, outside its own folder
-SHARED_CODE = Path(__file__).parents[1] / "encoder" / "cpu"
+PACKAGE = Path(__file__).parents[1]
+HERE = Path(__file__).parent
+TEXTS, REPORTING = HERE / "texts", HERE / "reporting"
+LAYERS, TEXT_FILES = PACKAGE / "encoder" / "cpu", Path(text_files.__file__)
+
+
+def text_code() -> dict[str, str]:
+    """The code that decides which sequences a text gives: all of ``texts/``, and the reader of
+    text files.
+
+    RETURNS (dict): SHA-256 by path in the package.
+    """
+    return _hash_code([*TEXTS.rglob("*.py"), TEXT_FILES])
+
+
+def run_code() -> dict[str, str]:
+    """The code that decides what comes out of a run: all of this folder but ``reporting/``, and
+    the layers and the reader of text files that it computes with.
+
+    RETURNS (dict): SHA-256 by path in the package.
+    """
+    own = (path for path in HERE.rglob("*.py") if not path.is_relative_to(REPORTING))
+    return _hash_code([*own, *LAYERS.glob("*.py"), TEXT_FILES])
+
+
+def _hash_code(files: Iterable[Path]) -> dict[str, str]:
+    return {path.relative_to(PACKAGE).as_posix(): file_sha256(path) for path in sorted(files)}
 
 
 def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
@@ -61,17 +91,12 @@ def run_identity(
         for key, value in values.items()
         if key not in COSMETIC
     }
-    here = Path(__file__).parent
-    code = {p.relative_to(here).as_posix(): file_sha256(p) for p in sorted(here.rglob("*.py"))}
-    code.update({f"encoder/cpu/{p.name}": file_sha256(p) for p in sorted(SHARED_CODE.glob("*.py"))})
     folder = Path(encoder if is_checkpoint(encoder) else resolve_encoder(encoder)).expanduser()
     files = sorted(p for p in folder.glob("*") if p.is_file()) if folder.is_dir() else []
     contents = {
         **{f"content of {role}": facts["sha256"] for role, facts in data.items()},
         "files of the encoder": {p.name: file_sha256(p) for p in files if p.suffix != ".md"},
-        "code of spacy_spanmed.pretraining": {
-            name: sha256 for name, sha256 in code.items() if name not in COSMETIC_CODE
-        },
+        "code of spacy_spanmed.pretraining": run_code(),
     }
     return {"settings": settings, "contents": contents}
 

@@ -3,59 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import torch
 from rich.console import Console
-from transformers import TrainerCallback, set_seed
 
 from ..util.files import write_json
 from ..util.provenance import git_commit
 from . import checkpoints, record
-from .arguments import check_arguments, training_arguments
+from .arguments import check_arguments, keep_precision
 from .config import PretrainSettings
 from .distributed import connect_workers, lost_worker_explained, on_main
-from .encoder_files import LoadedEncoder, load_encoder
-from .evaluation import evaluate
-from .machine import claimed, keep_precision, warn_of_untrained
-from .model import PretrainingModel
-from .outcome import check_output, find_finished, finish, write_results
-from .packing import PackedBlocks, count_pieces
-from .progress import ConsoleProgress
-from .role_texts import (
-    Fingerprints,
-    TrainingText,
+from .evaluation import evaluate, warn_of_untrained
+from .preparing import (
+    Prepared,
     fingerprint_texts,
-    load_dev_blocks,
-    load_training_text,
+    load_dev_sequences,
+    make_trainer,
+    prepare,
+    rebuild,
 )
-from .samples import Vocabulary, make_vocabulary
-from .sequences import check_readable, check_vocabulary
+from .publishing import check_output, find_finished, finish, write_results
+from .reporting.progress import ConsoleProgress
+from .texts.packing import PackedSequences
 from .trainer import PretrainingTrainer, logged_seconds
 
-
-class Prepared(NamedTuple):
-    """What a run works with.
-
-    loaded (LoadedEncoder): The starting encoder and its tokenizer.
-    text (TrainingText): The texts to train on.
-    blocks (PackedBlocks): Their blocks, or, of a stream, the first ones.
-    model (PretrainingModel): The encoder with its heads.
-    taken_over (list): Names of the head weights of an earlier pretraining.
-    masker_facts (dict): What the masker tells about the texts, for the record.
-    vocabulary (Vocabulary): For the 80/10/10 replacement.
-    """
-
-    loaded: LoadedEncoder
-    text: TrainingText
-    blocks: PackedBlocks
-    model: PretrainingModel
-    taken_over: list[str]
-    masker_facts: dict[str, Any]
-    vocabulary: Vocabulary
+Figures = dict[str, dict[str, float]]  # held-out losses by masker
 
 
 def pretrain(
@@ -76,222 +49,175 @@ def pretrain(
     RAISES (ValueError): Texts, encoder and settings do not allow the run; the message says why.
     """
     with lost_worker_explained():
-        check_arguments(settings, connect_workers().num_processes)
+        workers = connect_workers()
+        check_arguments(settings, workers.num_processes)
         on_main(lambda: check_output(settings.paths))
-        with claimed(settings.paths.checkpoints):
-            return _pretrain(settings, source, restart, console or Console())
+        with checkpoints.claimed(settings.paths.checkpoints):
+            console = console or Console()
+            run = _Run(
+                settings, source, console if workers.is_main_process else Console(quiet=True)
+            )
+            finished = None if restart else run.find_finished()
+            return run.train(restart) if finished is None else finished
 
 
-def _pretrain(
-    settings: PretrainSettings, source: dict[str, Any], restart: bool, console: Console
-) -> dict[str, Any]:
-    workers = connect_workers()
-    main = workers.is_main_process
-    commit = git_commit()  # of the code that runs: hours later another may be checked out
-    console = console if main else Console(quiet=True)
-    paths, training = settings.paths, settings.training
-    masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
-    texts = on_main(lambda: fingerprint_texts(settings))
-    data = {**texts, **on_main(lambda: record.data_fingerprints(masker_files))}
-    identity = on_main(lambda: record.run_identity(source, data, settings.model.encoder))
-    fingerprint = record.run_fingerprint(identity)
-    finished = on_main(lambda: None if restart else find_finished(paths, fingerprint))
-    if finished is not None:
-        hint = f"'{paths.output}' is the finished result of this config; see --restart."
-        console.print(hint, markup=False)
-        if main:
-            write_results(finished, paths, console)
-            started = checkpoints.read_json(paths.checkpoints / checkpoints.RUN_FILE) or {}
-            if started.get("fingerprint") == fingerprint:  # killed just before it tidied up
-                discard(paths.checkpoints)
+class _Run:
+    """A run: what identifies it, and its steps. All workers take them together.
+
+    settings (PretrainSettings): Its settings.
+    source (dict): The config they come from.
+    console (Console): For progress.
+    """
+
+    def __init__(self, settings: PretrainSettings, source: dict[str, Any], console: Console):
+        self.settings, self.source, self.console = settings, source, console
+        self.paths = settings.paths
+        self.commit = git_commit()  # of the code that runs: hours later it may be another
+        masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
+        self.texts = on_main(lambda: fingerprint_texts(settings))
+        self.data = {**self.texts, **on_main(lambda: record.data_fingerprints(masker_files))}
+        encoder = settings.model.encoder
+        self.identity = on_main(lambda: record.run_identity(source, self.data, encoder))
+        self.fingerprint = record.run_fingerprint(self.identity)
+
+    def find_finished(self) -> dict[str, Any] | None:
+        """RETURNS (dict): The record of this run if it has been finished before; what it may not
+        have written after its encoder, because it was killed, is written now."""
+        finished = on_main(lambda: find_finished(self.paths, self.fingerprint))
+        if finished is not None:
+            hint = f"'{self.paths.output}' is the finished result of this config; see --restart."
+            self.console.print(hint, markup=False)
+            on_main(lambda: self._write_again(finished))
         return finished
 
-    def take_up() -> Path | None:
+    def _write_again(self, finished: dict[str, Any]) -> None:
+        write_results(finished, self.paths, self.console)
+        if self._started() is not None:
+            checkpoints.discard(self.paths.checkpoints)
+
+    def _started(self) -> dict[str, Any] | None:
+        """The run file beside the checkpoints, if it is of this run."""
+        started = checkpoints.read_json(self.paths.checkpoints / checkpoints.RUN_FILE) or {}
+        return started if started.get("fingerprint") == self.fingerprint else None
+
+    def train(self, restart: bool) -> dict[str, Any]:
+        """Train from the last checkpoint, or from the start, and publish the result.
+
+        restart (bool): Discard the checkpoints first.
+        RETURNS (dict): The record.
+        """
+        settings, console = self.settings, self.console
+        checkpoint = on_main(lambda: self._take_up(restart))
+        workers, directory = connect_workers(), self.paths.checkpoints
+        settings.training.precision = on_main(
+            lambda: keep_precision(directory, settings, workers, console.print)
+        )
+        prepared = prepare(settings, console, self.texts)
+        dev = load_dev_sequences(prepared.loaded, settings, self.texts, console)
+        progress = ConsoleProgress(console)
+        trainer = self._make_trainer(prepared, progress)
+        before = on_main(lambda: self._measure_start(prepared, dev, trainer.args.world_size))
+        if prepared.taken_over:
+            rows = len(prepared.model.decoder_bias)
+            warn_of_untrained(before, rows, settings.model.encoder)
+        if checkpoint is not None:
+            console.print(f"Going on from {checkpoint.name}.")
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        finally:
+            progress.close()
+        console.print("Measuring the pretrained encoder on held-out text ...")
+        model = trainer.trained_model(lambda: rebuild(settings, prepared.sequences))
+        prepared = prepared._replace(model=model)
+        after = on_main(lambda: self._measure(prepared, dev))
+        result = self._describe(prepared, dev, trainer, before, after)
+        on_main(lambda: self._conclude(prepared, result))
+        return result
+
+    def _take_up(self, restart: bool) -> Path | None:
+        """The checkpoint to go on from, after all that is no part of this run is out of the way."""
+        directory = self.paths.checkpoints
         if restart:
-            discard(paths.checkpoints)
-        checkpoints.check_run(paths.checkpoints, fingerprint, identity)
-        return checkpoints.recover(paths.checkpoints, tell=console.print)
+            checkpoints.discard(directory)
+        checkpoints.check_run(directory, self.fingerprint, self.identity)
+        return checkpoints.recover(directory, tell=self.console.print)
 
-    checkpoint = on_main(take_up)
-    precision = on_main(lambda: keep_precision(paths.checkpoints, settings, workers, console.print))
-    settings.training.precision = precision
-    prepared = prepare(settings, console, texts)
-    loaded, blocks, model = prepared.loaded, prepared.blocks, prepared.model
-    dev_blocks = load_dev_blocks(loaded, settings, texts, console)
-    progress = ConsoleProgress(console)
-    steps = math.ceil(training.total_tokens / (training.batch_size * blocks.mean_length))
-    trainer = make_trainer(prepared, settings, steps, callbacks=[progress])
-    args = trainer.args
+    def _make_trainer(self, prepared: Prepared, progress: ConsoleProgress) -> PretrainingTrainer:
+        training = self.settings.training
+        tokens_a_step = training.batch_size * prepared.sequences.mean_length
+        steps = math.ceil(training.total_tokens / tokens_a_step)
+        return make_trainer(prepared, self.settings, steps, callbacks=[progress])
 
-    def measure() -> dict[str, dict[str, float]]:
+    def _measure(self, prepared: Prepared, dev: PackedSequences) -> Figures:
         return evaluate(
-            model,
-            dev_blocks,
+            prepared.model,
+            dev,
             prepared.vocabulary,
-            max_blocks=training.dev_blocks,
-            masker=settings.masker,
+            max_sequences=self.settings.training.dev_blocks,
+            masker=self.settings.masker,
         )
 
-    def measure_start() -> dict[str, dict[str, float]]:
-        run_file = paths.checkpoints / checkpoints.RUN_FILE
-        started = checkpoints.read_json(run_file) or {}
-        if started.get("fingerprint") == fingerprint:
+    def _measure_start(self, prepared: Prepared, dev: PackedSequences, processes: int) -> Figures:
+        """The losses before training, measured once and kept beside the checkpoints."""
+        started = self._started()
+        if started is not None:
             return started["before"]
-        console.print("Measuring the starting encoder on held-out text ...")
-        before = measure()
-        start = {"precision": precision, "processes": args.world_size}
-        run = {"fingerprint": fingerprint, "identity": identity, **start, "before": before}
-        write_json(run_file, run)
+        self.console.print("Measuring the starting encoder on held-out text ...")
+        before = self._measure(prepared, dev)
+        run = {
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "precision": self.settings.training.precision,
+            "processes": processes,
+            "before": before,
+        }
+        write_json(self.paths.checkpoints / checkpoints.RUN_FILE, run)
         return before
 
-    before = on_main(measure_start)
-    if prepared.taken_over:
-        warn_of_untrained(before, len(model.decoder_bias), settings.model.encoder)
-    if checkpoint is not None:
-        console.print(f"Going on from {checkpoint.name}.")
-    try:
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    finally:
-        progress.close()
-    console.print("Measuring the pretrained encoder on held-out text ...")
-    model = trainer.trained_model(lambda: rebuild(settings, blocks))
-    after = on_main(measure)
+    def _describe(
+        self,
+        prepared: Prepared,
+        dev: PackedSequences,
+        trainer: PretrainingTrainer,
+        before: Figures,
+        after: Figures,
+    ) -> dict[str, Any]:
+        """The record of the run."""
+        settings, training, args = self.settings, self.settings.training, trainer.args
+        sequences, state = prepared.sequences, trainer.state
+        seconds = logged_seconds(state)
+        tokens = round(state.global_step * trainer.tokens_a_step)
+        found = {"train": prepared.report(), "dev": dev.report}
+        texts = {role: {**self.data[role], "texts": report} for role, report in found.items()}
+        return {
+            "fingerprint": self.fingerprint,
+            "config": self.source,
+            "seed": settings.system.seed,
+            "git_commit": self.commit,
+            "versions": record.versions(),
+            "data": {**self.data, **texts},
+            "train_documents": sequences.documents,
+            "train_word_pieces": sequences.tokens,
+            "train_blocks": len(sequences.input_ids),
+            "masker": {"name": settings.masker.name, "found": prepared.masker_facts},
+            "dev_blocks": min(training.dev_blocks, len(dev.input_ids)),
+            "head_weights_taken_over": prepared.taken_over,
+            "trained": "heads" if training.freeze_encoder else "encoder and heads",
+            "device": args.device.type,
+            "hardware": record.hardware(args.device),
+            "processes": args.world_size,
+            "precision": training.precision,
+            "steps": state.global_step,
+            "tokens": tokens,
+            "passes": prepared.passes(tokens),
+            "seconds": seconds,
+            "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
+            "peak_memory_mb": record.peak_memory(args.device),
+            "heldout": {"before": before, "after": after},
+            "curve": [entry for entry in state.log_history if "tokens" in entry],
+        }
 
-    seconds = logged_seconds(trainer.state)
-    tokens = round(trainer.state.global_step * trainer.tokens_a_step)
-    found = {"train": prepared.text.report(), "dev": dev_blocks.report}
-    for role, report in found.items():
-        data[role] = {**data[role], "texts": report}
-    result = {
-        "fingerprint": fingerprint,
-        "config": source,
-        "seed": settings.system.seed,
-        "git_commit": commit,
-        "versions": record.versions(),
-        "data": data,
-        "train_documents": blocks.documents,
-        "train_word_pieces": blocks.tokens,
-        "train_blocks": len(blocks.input_ids),
-        "masker": {"name": settings.masker.name, "found": prepared.masker_facts},
-        "dev_blocks": min(training.dev_blocks, len(dev_blocks.input_ids)),
-        "head_weights_taken_over": prepared.taken_over,
-        "trained": "heads" if training.freeze_encoder else "encoder and heads",
-        "device": args.device.type,
-        "hardware": record.hardware(args.device),
-        "processes": args.world_size,
-        "precision": precision,
-        "steps": trainer.state.global_step,
-        "tokens": tokens,
-        "passes": prepared.text.passes(tokens),
-        "seconds": seconds,
-        "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
-        "peak_memory_mb": record.peak_memory(args.device),
-        "heldout": {"before": before, "after": after},
-        "curve": [entry for entry in trainer.state.log_history if "tokens" in entry],
-    }
-
-    def conclude() -> None:
-        finish(paths.output, model, loaded, result)
-        write_results(result, paths, console)
-        discard(paths.checkpoints)
-
-    on_main(conclude)
-    return result
-
-
-def prepare(
-    settings: PretrainSettings, console: Console, texts: Fingerprints | None = None
-) -> Prepared:
-    """Load the encoder, read the texts to train on, and put everything together.
-
-    settings (PretrainSettings): The run's settings.
-    console (Console): For progress.
-    texts (dict): From ``fingerprint_texts``; made if not given.
-    RETURNS (Prepared): The same for the same settings and texts.
-    """
-    loaded = load_encoder(
-        settings.model.encoder,
-        block_length=settings.training.block_length,
-        dropout=settings.model.dropout,
-    )
-    check_vocabulary(loaded, settings.model.encoder)
-    text = load_training_text(loaded, settings, texts or fingerprint_texts(settings), console)
-    blocks = text.blocks
-    check_readable(blocks, ", ".join(settings.paths.train))
-    with console.status("Preparing the masker ..."):
-        masker_facts = settings.masker.prepare(loaded.tokenizer, blocks)
-    if masker_facts:
-        console.print(f"Masker '{settings.masker.name}': {masker_facts}", highlight=False)
-    set_seed(settings.system.seed)
-    model, taken_over = build_model(loaded, blocks, settings)
-    vocabulary = make_vocabulary(loaded.tokenizer)
-    return Prepared(loaded, text, blocks, model, taken_over, masker_facts, vocabulary)
-
-
-def rebuild(settings: PretrainSettings, blocks: PackedBlocks) -> PretrainingModel:
-    """The model before its training once more, for weights that were split over workers."""
-    loaded = load_encoder(settings.model.encoder, block_length=settings.training.block_length)
-    return build_model(loaded, blocks, settings)[0]
-
-
-def make_trainer(
-    prepared: Prepared,
-    settings: PretrainSettings,
-    steps: int,
-    *,
-    save: bool = True,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> PretrainingTrainer:
-    """Make the trainer of a run.
-
-    prepared (Prepared): What it works with.
-    settings (PretrainSettings): The run's settings.
-    steps (int): Optimizer steps.
-    save (bool): Write checkpoints, default True.
-    callbacks (Sequence[TrainerCallback]): Further callbacks.
-    """
-    training = settings.training
-    count = steps * training.batch_size
-    samples = prepared.text.samples(settings, prepared.vocabulary, count)
-    return PretrainingTrainer(
-        prepared.model,
-        training_arguments(settings, steps, save),
-        settings,
-        samples,
-        training.batch_size * prepared.blocks.mean_length,
-        callbacks,
-    )
-
-
-def build_model(
-    loaded: LoadedEncoder, blocks: PackedBlocks, settings: PretrainSettings
-) -> tuple[PretrainingModel, list[str]]:
-    """Put the heads on an encoder, with weights of an earlier pretraining where it has them.
-
-    A fresh decoder bias starts at the log frequencies of the training text, so that the heads
-    need not spend their first steps on learning which words are common.
-
-    loaded (LoadedEncoder): The encoder.
-    blocks (PackedBlocks): The training text.
-    settings (PretrainSettings): For the objectives.
-    RETURNS (tuple): The model, and the names of the head weights taken over.
-    """
-    model = PretrainingModel(
-        loaded.model,
-        block_length=settings.training.block_length,
-        sbo_weight=settings.model.sbo_weight,
-        sbo_position_width=settings.model.sbo_position_width,
-        freeze_encoder=settings.training.freeze_encoder,
-    )
-    size = len(model.decoder_bias)
-    counts = count_pieces(blocks, size) + 1.0
-    with torch.no_grad():
-        model.decoder_bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
-    return model, model.load_heads(loaded.heads)
-
-
-def discard(directory: Path) -> None:
-    """Delete the checkpoints and the run file of a directory, and nothing else in it."""
-    (directory / checkpoints.RUN_FILE).unlink(missing_ok=True)
-    for path in checkpoints.list_checkpoints(directory):
-        checkpoints.delete(path)
+    def _conclude(self, prepared: Prepared, result: dict[str, Any]) -> None:
+        finish(self.paths.output, prepared.model, prepared.loaded, result)
+        write_results(result, self.paths, self.console)
+        checkpoints.discard(self.paths.checkpoints)

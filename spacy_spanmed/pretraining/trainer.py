@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import set_seed
@@ -15,19 +15,19 @@ from safetensors.torch import save_file
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import (
     PrinterCallback,
-    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import Trainer
 
 from ..encoder.cpu.memory import keep_freed_memory
 from . import checkpoints
 from .config import PretrainSettings, Training
 from .encoder_files import WEIGHTS_FILE
 from .model import PretrainingModel
-from .samples import collate
+from .samples import MaskedSequence, collate
 
 KEEP_CHECKPOINTS = 2
 REMEDY = (
@@ -38,22 +38,24 @@ LOSSES = ("loss", "mlm_loss", "sbo_loss")
 
 
 class PretrainingTrainer(Trainer):
-    """Trains a :class:`PretrainingModel` on :class:`MaskedBlocks`.
+    """Trains a :class:`PretrainingModel` on :class:`MaskedSequences`.
 
     model (PretrainingModel): The model.
     args (TrainingArguments): From ``training_arguments``.
     settings (PretrainSettings): The run's settings.
-    train_dataset (Dataset): The samples of the whole run, in order.
+    train_dataset (Dataset): The samples of the whole run, in order; it has a length.
     tokens_a_step (float): Tokens of an optimizer step, on average, over all workers.
     callbacks (Sequence[TrainerCallback]): Further callbacks.
     """
+
+    model: PretrainingModel
 
     def __init__(
         self,
         model: PretrainingModel,
         args: TrainingArguments,
         settings: PretrainSettings,
-        train_dataset: Dataset,
+        train_dataset: Dataset[MaskedSequence],
         tokens_a_step: float,
         callbacks: Sequence[TrainerCallback] = (),
     ):
@@ -68,21 +70,25 @@ class PretrainingTrainer(Trainer):
         # The Trainer then counts the targets of a whole batch, and leaves the average to us.
         self.model_accepts_loss_kwargs = True
         self.settings = settings
+        self._samples = cast(Sized, train_dataset)
+        self._directory = settings.paths.checkpoints
         self.tokens_a_step = tokens_a_step
         self._sums: dict[str, torch.Tensor] = {}
-        self._window: tuple[float, int] | None = None
+        self._window = (0.0, 0)  # time and step of the last line of the log
         self._seconds_before = 0.0
 
-    def train(self, resume_from_checkpoint: str | None = None, **kwargs: Any) -> Any:
+    def train(
+        self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """Train, counting the seconds that an interrupted run has already taken."""
-        if resume_from_checkpoint is not None:
+        step = 0
+        if isinstance(resume_from_checkpoint, str):
             path = Path(resume_from_checkpoint) / "trainer_state.json"
             state = TrainerState.load_from_json(str(path))
             self._seconds_before = logged_seconds(state)
-            self._window = (time.perf_counter(), state.global_step)
-        else:
-            self._window = (time.perf_counter(), 0)
+            step = state.global_step
         self._started = time.perf_counter()
+        self._window = (self._started, step)
         if self.args.device.type == "cpu":
             keep_freed_memory()
         if self.settings.training.compile:
@@ -90,10 +96,10 @@ class PretrainingTrainer(Trainer):
         # Dropout that does not depend on what was drawn before, and differs between workers. A
         # checkpoint brings its own state.
         set_seed(self.args.seed, device_specific=True)
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
-        return SequentialSampler(train_dataset or self.train_dataset)  # it is shuffled already
+        return SequentialSampler(self._samples)  # shuffled already
 
     def create_optimizer(self) -> torch.optim.Optimizer:
         """See `make_optimizer`."""
@@ -128,6 +134,7 @@ class PretrainingTrainer(Trainer):
         output = model(**inputs)
         # The workers' gradients are averaged, where a sum is needed: hence their number.
         targets = inputs["labels"].numel() * self.args.world_size
+        assert num_items_in_batch is not None  # because model_accepts_loss_kwargs
         share = targets / num_items_in_batch.clamp(min=1)
         loss = output["loss"] * share
         everywhere = self.accelerator.reduce(loss.detach(), "mean")
@@ -174,7 +181,7 @@ class PretrainingTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         """Weights only, as safetensors: the Trainer would add a pickle of its arguments."""
-        directory = Path(output_dir or self.args.output_dir)
+        directory = Path(output_dir or self._directory)
         directory.mkdir(parents=True, exist_ok=True)
         state = state_dict or self.model.state_dict()
         weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
@@ -192,7 +199,7 @@ class PretrainingTrainer(Trainer):
                 f"The weights are no finite numbers after step {step}, so training stopped before "
                 f"they were saved: {REMEDY}{self._last_good()}."
             )
-        directory = Path(self.args.output_dir)
+        directory = self._directory
         target = directory / f"{checkpoints.PREFIX}{step}"
         with checkpoints.writing(target, remedy=self._remedy(target)):
             super()._save_checkpoint(model, trial)
@@ -210,16 +217,17 @@ class PretrainingTrainer(Trainer):
             return super()._load_optimizer_and_scheduler(checkpoint)
         for name, part in (("optimizer.pt", self.optimizer), ("scheduler.pt", self.lr_scheduler)):
             path = Path(checkpoint) / name
+            assert part is not None  # both have been made by now
             part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
     def _last_good(self) -> str:
         """How to make use of what was learned before the numbers broke."""
-        kept = checkpoints.newest_complete(Path(self.args.output_dir))
+        kept = checkpoints.newest_complete(self._directory)
         if kept is None:
             return ""
         return (
-            f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} with other "
-            "--paths.checkpoints"
+            f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} with "
+            "other --paths.checkpoints"
         )
 
     def _remedy(self, target: Path) -> str:
@@ -267,7 +275,7 @@ class Rhythm(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Called by the Trainer once it has taken up a checkpoint."""
-        state.logging_steps, state.save_steps = args.logging_steps, args.save_steps
+        state.logging_steps, state.save_steps = int(args.logging_steps), int(args.save_steps)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -1,5 +1,6 @@
 """Switches that are passed on: reports, torch.compile, FSDP."""
 
+import json
 import os
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from transformers import TrainerCallback, integrations
 from transformers.trainer_utils import FSDPOption
 
-from spacy_spanmed.pretraining import arguments
+from spacy_spanmed.pretraining import arguments, checkpoints
 from spacy_spanmed.pretraining.arguments import check_arguments, training_arguments
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.encoder_files import load_encoder
@@ -78,3 +79,13 @@ def test_fsdp_wraps_layers_but_not_the_embeddings(tiny_encoder):
         encoder, block_length=32, sbo_weight=1.0, sbo_position_width=8, freeze_encoder=False
     )
     assert model._no_split_modules == ["BertLayer"]
+
+
+def test_number_of_workers_is_compared(tmp_path, config_file):
+    settings = type("Settings", (), {"training": type("T", (), {"precision": "float32"})})
+    (tmp_path / "checkpoint-5").mkdir()
+    (tmp_path / checkpoints.RUN_FILE).write_text(json.dumps({"processes": 2}))
+    told = []
+    workers = type("Workers", (), {"num_processes": 3})
+    assert arguments.keep_precision(tmp_path, settings, workers, told.append) == "float32"
+    assert len(told) == 1 and "began with 2 worker(s), now it has 3" in told[0]

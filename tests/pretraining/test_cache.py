@@ -13,15 +13,14 @@ from rich.console import Console
 from transformers import BertTokenizerFast
 
 from spacy_spanmed.pretraining import cache
-from spacy_spanmed.pretraining.cache import cache_key, open_cache, write_cache
+from spacy_spanmed.pretraining.cache import cache_key, load_sequences, open_cache, write_cache
 from spacy_spanmed.pretraining.config import load_settings
-from spacy_spanmed.pretraining.encoder_files import load_encoder
-from spacy_spanmed.pretraining.packing import pack_texts
-from spacy_spanmed.pretraining.role_texts import fingerprint_texts
+from spacy_spanmed.pretraining.encoder_files import check_vocabulary, load_encoder
+from spacy_spanmed.pretraining.preparing import fingerprint_texts
 from spacy_spanmed.pretraining.run import pretrain
-from spacy_spanmed.pretraining.sequences import check_vocabulary, load_blocks
 from spacy_spanmed.pretraining.texts import corpus as text_corpus
 from spacy_spanmed.pretraining.texts.corpus import TextCorpus
+from spacy_spanmed.pretraining.texts.packing import pack_texts
 from tests.pretraining.conftest import make_texts, write_jsonl
 
 
@@ -35,7 +34,7 @@ def load(settings, tokenizer, print_="0", entries=None):
     corpus = TextCorpus(entries or settings.paths.train, tokenizer, settings.data, 32)
     out = StringIO()
     console = Console(file=out, width=200, force_terminal=True)
-    return load_blocks("train", corpus, settings, print_, console), out.getvalue()
+    return load_sequences("train", corpus, settings, print_, console), out.getvalue()
 
 
 @pytest.fixture
@@ -49,21 +48,21 @@ def no_reading(monkeypatch):
     return forbid
 
 
-def test_blocks_are_those_packed_in_memory_and_mapped_the_second_time(
+def test_sequences_are_those_packed_in_memory_and_mapped_the_second_time(
     settings, tokenizer, no_reading
 ):
-    blocks, output = load(settings, tokenizer)
+    sequences, output = load(settings, tokenizer)
     assert "300 texts" in output and "Tokenizing" in output
     expected = pack_texts(make_texts(300), tokenizer, 32, join_documents=False, min_block=16)
     for name in ("input_ids", "words", "lengths"):
-        assert isinstance(getattr(blocks, name), np.memmap), name
-        assert (getattr(blocks, name) == getattr(expected, name)).all(), name
-    assert blocks.input_ids.dtype == np.uint16
-    assert (blocks.documents, blocks.tokens) == (expected.documents, expected.tokens)
-    assert blocks.report["documents_read"] == 300
+        assert isinstance(getattr(sequences, name), np.memmap), name
+        assert (getattr(sequences, name) == getattr(expected, name)).all(), name
+    assert sequences.input_ids.dtype == np.uint16
+    assert (sequences.documents, sequences.tokens) == (expected.documents, expected.tokens)
+    assert sequences.report["documents_read"] == 300
     no_reading()
     again, _ = load(settings, tokenizer)
-    assert again.report == blocks.report and (again.input_ids == blocks.input_ids).all()
+    assert again.report == sequences.report and (again.input_ids == sequences.input_ids).all()
 
 
 def test_key_is_of_content_tokenizer_and_settings(settings, tokenizer, tiny_encoder, tmp_path):
@@ -126,8 +125,8 @@ def test_kill_while_writing_leaves_no_cache(config_file, tmp_path, tokenizer):
     assert running, "it was over before it could be killed"
     assert list(folder.glob(".train-*.tmp")) and not list(folder.glob("train-*/index.json"))
     write_jsonl(tmp_path / "train.jsonl", make_texts(300))
-    blocks, _ = load(settings, tokenizer)
-    assert blocks.documents == 300
+    sequences, _ = load(settings, tokenizer)
+    assert sequences.documents == 300
     assert not list(folder.glob(".train-*.tmp"))
 
 
@@ -163,7 +162,7 @@ def test_error_in_a_text_leaves_nothing(settings, tokenizer, tmp_path):
     assert not [p for p in settings.paths.cache_folder.iterdir() if p.is_dir()]
 
 
-def test_no_blocks_write_nothing(tmp_path, tokenizer):
+def test_no_sequences_write_nothing(tmp_path, tokenizer):
     assert write_cache(tmp_path / "cache", [], 32, tokenizer, False, dict) == 0
     assert list(tmp_path.iterdir()) == []
 

@@ -1,8 +1,11 @@
 import pytest
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from spacy_spanmed.pretraining import checkpoints
 from spacy_spanmed.util.files import write_json
+from tests.pretraining.processes import run
+from tests.pretraining.test_resume import EXACT
 
 
 def make(directory, step, sealed=True):
@@ -131,3 +134,13 @@ def test_checkpoints_without_a_readable_run_file_are_refused(tmp_path, content):
         (tmp_path / checkpoints.RUN_FILE).write_text(content)
     with pytest.raises(ValueError, match="another config or other texts"):
         checkpoints.check_run(tmp_path, "b", {"settings": {}, "contents": {}})
+
+
+def test_one_folder_of_checkpoints_is_for_one_run(config_file, tmp_path):
+    directory = tmp_path / "checkpoints"
+    directory.mkdir()
+    with FileLock(directory / checkpoints.LOCK_FILE):
+        with pytest.raises(ValueError, match="Another run is at work in .*--paths.checkpoints"):
+            run(config_file)
+    run(config_file, EXACT)
+    assert not list(directory.iterdir())

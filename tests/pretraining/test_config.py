@@ -13,7 +13,7 @@ def test_default_config_is_valid_and_lists_every_setting():
     settings, source = load_settings(DEFAULT)
     assert isinstance(settings.masker, SpanMasker)
     for section in ("paths", "data", "system", "model", "training", "logging"):
-        assert set(source[section]) == set(getattr(settings, section).__fields__)
+        assert set(source[section]) == set(type(getattr(settings, section)).model_fields)
 
 
 def test_domain_config_is_valid():

@@ -1,13 +1,20 @@
 import json
+import re
 import shutil
+import warnings
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer, RobertaConfig, RobertaModel
 
 from spacy_spanmed.encoder.resolving import resolve_encoder
+from spacy_spanmed.pretraining import checkpoints
 from spacy_spanmed.pretraining import encoder_files as loading
 from spacy_spanmed.pretraining.encoder_files import load_encoder, publish, save_encoder
+from spacy_spanmed.pretraining.model import PretrainingModel
+from tests.pretraining.processes import run
+from tests.pretraining.test_resume import EXACT
 
 
 @pytest.fixture
@@ -64,7 +71,7 @@ def test_tokenizer_of_another_model(copy):
         load_encoder(str(copy), block_length=32)
 
 
-def test_block_longer_than_the_model(tiny_encoder):
+def test_sequence_longer_than_the_model(tiny_encoder):
     load_encoder(str(tiny_encoder), block_length=64)
     with pytest.raises(ValueError, match="block_length is 65.*at most 64"):
         load_encoder(str(tiny_encoder), block_length=65)
@@ -105,3 +112,53 @@ def test_publish_replaces_a_directory(tmp_path):
     publish(tmp_path / "new", tmp_path / "target")
     assert json.loads((tmp_path / "target" / "content").read_text()) == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
+
+
+def test_after_a_broken_loss_the_last_weights_can_be_used(config_file, tmp_path, monkeypatch):
+    def forward(self, *args, **kwargs):
+        output = model_forward(self, *args, **kwargs)
+        calls.append(self.training)
+        broken = self.training and sum(calls) == 13
+        return {**output, "loss": output["loss"] * float("nan")} if broken else output
+
+    calls, model_forward = [], PretrainingModel.forward
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainingModel, "forward", forward)
+        with pytest.raises(ValueError, match="became nan at step 13") as error:
+            run(config_file, EXACT)
+    kept = tmp_path / "checkpoints" / "checkpoint-10"
+    assert checkpoints.find_fault(kept) is None
+    (name,) = re.findall(r"--model.encoder (\S+) with other --paths.checkpoints", str(error.value))
+    assert name == str(kept)
+    weights = load_file(kept / "model.safetensors")
+    loaded = load_encoder(name, block_length=32)
+    for key, value in loaded.model.state_dict().items():
+        assert torch.equal(value, weights[f"encoder.{key}"]), key
+    assert torch.equal(loaded.heads["decoder_bias"], weights["decoder_bias"])
+    again = {"model.encoder": name, "paths.checkpoints": str(tmp_path / "other")}
+    result, _ = run(config_file, {**EXACT, **again, "training.learn_rate": 1e-4})
+    assert "decoder_bias" in result["head_weights_taken_over"]
+    (kept / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(ValueError, match="checkpoint-10' cannot be used: model.safetensors has"):
+        load_encoder(name, block_length=32)
+
+
+def test_checkpoint_alone_does_not_tell_its_encoder(tmp_path):
+    checkpoint = tmp_path / "checkpoint-5"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_bytes(b"")
+    checkpoints.seal(checkpoint)
+    with pytest.raises(ValueError, match="does not tell which encoder it continues"):
+        load_encoder(str(checkpoint), block_length=32)
+
+
+def test_doubtful_tokenizers_are_warned_of(tiny_encoder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(tiny_encoder, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "pad_token_id": 3}))
+    with pytest.warns(UserWarning, match="pads with id 0, the model with 3: if it is not the one"):
+        load_encoder(str(other), block_length=32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        load_encoder(str(tiny_encoder), block_length=32)

@@ -6,16 +6,20 @@ from transformers import AutoModel, BertForMaskedLM
 from spacy_spanmed.pretraining.encoder_files import load_encoder
 from spacy_spanmed.pretraining.maskers import SpanMasker
 from spacy_spanmed.pretraining.model import PretrainingModel, SpanBoundaryHead
-from spacy_spanmed.pretraining.packing import pack_texts
-from spacy_spanmed.pretraining.samples import MaskedBlocks, collate, make_vocabulary
+from spacy_spanmed.pretraining.samples import MaskedSequences, collate, make_vocabulary
+from spacy_spanmed.pretraining.texts.packing import pack_texts
 from tests.pretraining.conftest import make_texts
 
 
 @pytest.fixture
 def batch(tokenizer):
-    blocks = pack_texts(make_texts(40), tokenizer, 32)
-    samples = MaskedBlocks(
-        blocks, SpanMasker(), make_vocabulary(tokenizer), seed=0, samples=len(blocks.input_ids)
+    sequences = pack_texts(make_texts(40), tokenizer, 32)
+    samples = MaskedSequences(
+        sequences,
+        SpanMasker(),
+        make_vocabulary(tokenizer),
+        seed=0,
+        samples=len(sequences.input_ids),
     )
     return collate([samples[i] for i in range(4)])
 

@@ -1,4 +1,4 @@
-"""Batches of blocks that differ in length."""
+"""Batches of sequences that differ in length."""
 
 import numpy as np
 import pytest
@@ -7,20 +7,20 @@ from transformers import AutoModel, BertModel, RobertaConfig, RobertaModel
 
 from spacy_spanmed.pretraining.maskers import SpanMasker
 from spacy_spanmed.pretraining.model import PretrainingModel
-from spacy_spanmed.pretraining.packing import pack_texts
-from spacy_spanmed.pretraining.samples import MaskedBlocks, collate, make_vocabulary
+from spacy_spanmed.pretraining.samples import MaskedSequences, collate, make_vocabulary
+from spacy_spanmed.pretraining.texts.packing import pack_texts
 from tests.pretraining.conftest import make_texts
 
 
 @pytest.fixture(scope="module")
-def blocks(tokenizer):
+def sequences(tokenizer):
     return pack_texts(make_texts(40), tokenizer, 32, join_documents=False)
 
 
-def make_samples(blocks, tokenizer, **settings):
+def make_samples(sequences, tokenizer, **settings):
     vocabulary = make_vocabulary(tokenizer)
-    defaults = {"seed": 0, "samples": 3 * len(blocks.input_ids), "batch_size": 4}
-    return MaskedBlocks(blocks, SpanMasker(), vocabulary, **{**defaults, **settings})
+    defaults = {"seed": 0, "samples": 3 * len(sequences.input_ids), "batch_size": 4}
+    return MaskedSequences(sequences, SpanMasker(), vocabulary, **{**defaults, **settings})
 
 
 def make_model(kind, tiny_encoder):
@@ -45,8 +45,8 @@ def make_model(kind, tiny_encoder):
 @pytest.mark.parametrize(
     "multiple, limit, expected", [(1, None, 21), (16, None, 32), (16, 30, 30), (16, 20, 21)]
 )
-def test_length_of_a_batch(multiple, limit, expected, blocks, tokenizer):
-    row = next(iter(make_samples(blocks, tokenizer)))
+def test_length_of_a_batch(multiple, limit, expected, sequences, tokenizer):
+    row = next(iter(make_samples(sequences, tokenizer)))
     row = row._replace(input_ids=np.arange(21))
     batch = collate([row, row], multiple=multiple, limit=limit)
     assert batch["input_ids"].shape == (2, expected)
@@ -58,8 +58,8 @@ def test_length_of_a_batch(multiple, limit, expected, blocks, tokenizer):
 
 
 @pytest.mark.parametrize("kind", [BertModel, RobertaModel])
-def test_padding_changes_no_loss(kind, tiny_encoder, blocks, tokenizer):
-    samples = make_samples(blocks, tokenizer)
+def test_padding_changes_no_loss(kind, tiny_encoder, sequences, tokenizer):
+    samples = make_samples(sequences, tokenizer)
     rows = [samples[i] for i in range(12)]
     batch = collate(rows)
     assert batch["attention_mask"].sum() == sum(len(row.input_ids) for row in rows)
@@ -73,10 +73,10 @@ def test_padding_changes_no_loss(kind, tiny_encoder, blocks, tokenizer):
         assert float(together[name]) == pytest.approx(expected, rel=1e-5), name
 
 
-def test_blocks_of_one_length_need_no_mask(blocks, tokenizer):
-    samples = make_samples(blocks, tokenizer)
+def test_sequences_of_one_length_need_no_mask(sequences, tokenizer):
+    samples = make_samples(sequences, tokenizer)
     assert "attention_mask" not in collate([samples[0], samples[0]])
-    full = MaskedBlocks(
+    full = MaskedSequences(
         pack_texts(make_texts(20), tokenizer, 32),
         SpanMasker(),
         make_vocabulary(tokenizer),
@@ -86,14 +86,14 @@ def test_blocks_of_one_length_need_no_mask(blocks, tokenizer):
     assert "attention_mask" not in collate([full[i] for i in range(4)])
 
 
-def test_batches_are_about_equally_long_in_every_epoch(blocks, tokenizer):
+def test_batches_are_about_equally_long_in_every_epoch(sequences, tokenizer):
     """Also where an epoch begins in the middle of a batch."""
-    count = len(blocks.input_ids)
+    count = len(sequences.input_ids)
     assert count % 5
-    samples = make_samples(blocks, tokenizer, batch_size=5)
+    samples = make_samples(sequences, tokenizer, batch_size=5)
     lengths = np.array([len(samples[i].input_ids) for i in range(3 * count)])
     spread = np.ptp(lengths[: len(lengths) // 5 * 5].reshape(-1, 5), axis=1)
     assert np.median(spread) <= 3 < np.ptp(lengths)
     for epoch in range(3):
         found = sorted(lengths[epoch * count : (epoch + 1) * count])
-        assert found == sorted(blocks.lengths)
+        assert found == sorted(sequences.lengths)

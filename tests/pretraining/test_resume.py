@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spacy_spanmed.pretraining import checkpoints, outcome
+from spacy_spanmed.encoder.cpu import precision as precision_module
+from spacy_spanmed.pretraining import checkpoints, publishing
 from spacy_spanmed.pretraining import run as run_module
 from spacy_spanmed.pretraining.model import PretrainingModel
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer
@@ -89,7 +90,7 @@ def die_at(moment, config_file, output):
 
         checkpoints.delete = delete
     elif moment == "before the result is in place":
-        outcome.publish = die
+        publishing.publish = die
     elif moment == "before the record is written":
         run_module.write_results = die
     with output.open("w") as out:
@@ -180,7 +181,7 @@ def test_full_disk_at_the_end_costs_no_training(config_file, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(outcome, "save_encoder", full)
+        patch.setattr(publishing, "save_encoder", full)
         with pytest.raises(ValueError, match="No space left.*Free some space"):
             run(config_file, EXACT)
     assert not [p for p in tmp_path.iterdir() if p.name.endswith(".tmp")]
@@ -251,3 +252,56 @@ def test_log_between_checkpoints_does_not_depend_on_the_interruption(
             run(config_file, overrides)
     result, _ = run(config_file, overrides)
     assert_same(result, whole, tmp_path / "encoder", tmp_path / "whole")
+
+
+def test_precision_stays_that_of_the_beginning(config_file, tmp_path, monkeypatch):
+    """Where "auto" means another one."""
+    overrides = {**EXACT, "training.precision": "auto"}
+    monkeypatch.setattr(precision_module, "bf16_pays", lambda device: False)
+    whole, _ = run(config_file, {**overrides, "paths.output": str(tmp_path / "whole")})
+    assert whole["precision"] == "float32"
+    with monkeypatch.context() as patch:
+        kill_in_step(patch, 14)
+        with pytest.raises(Killed):
+            run(config_file, overrides)
+    monkeypatch.setattr(precision_module, "bf16_pays", lambda device: True)
+    result, text = run(config_file, overrides)
+    assert "Going on in float32, in which the run began; bfloat16 would be faster here." in text
+    assert result["precision"] == "float32"
+    assert_same(result, whole, tmp_path / "encoder", tmp_path / "whole")
+    other, text = run(config_file, overrides, restart=True)
+    assert other["precision"] == "bfloat16" and "Going on" not in text
+
+
+@pytest.mark.parametrize("threads, precision", [(1, "bfloat16"), (2, "float32")])
+def test_interrupted_run_by_documents_is_exact(
+    config_file, tmp_path, monkeypatch, threads, precision
+):
+    overrides = {**EXACT, "data.join_documents": False, "training.precision": precision}
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        whole, _ = run(config_file, {**overrides, "paths.output": str(tmp_path / "whole")})
+        with monkeypatch.context() as patch:
+            kill_in_step(patch, 13)
+            with pytest.raises(Killed):
+                run(config_file, overrides)
+        result, text = run(config_file, overrides)
+    finally:
+        torch.set_num_threads(before)
+    assert "Going on from checkpoint-10." in text
+    assert_same(result, whole, tmp_path / "encoder", tmp_path / "whole")
+
+
+def test_rhythm_is_that_of_the_settings(config_file, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_in_step(patch, 14)
+        with pytest.raises(Killed):
+            run(config_file, {**EXACT, "training.log_every": 5})
+    saved = []
+    original = checkpoints.seal
+    monkeypatch.setattr(checkpoints, "seal", lambda path: (saved.append(path.name), original(path)))
+    rhythm = {"training.log_every": 3, "training.checkpoint_every": 4}
+    result, _ = run(config_file, {**EXACT, **rhythm})
+    assert [entry["step"] for entry in result["curve"]] == [5, 10, 12, 15, 16, 18, 20]
+    assert saved == ["checkpoint-12", "checkpoint-16", "checkpoint-20"]

@@ -7,7 +7,9 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_spanmed.pretraining import checkpoints
+from tests.pretraining.conftest import make_texts, write_jsonl
 from tests.pretraining.processes import run
+from tests.pretraining.test_resume import EXACT
 
 
 def test_run_learns_and_publishes_a_hugging_face_directory(config_file, tmp_path, tiny_encoder):
@@ -98,7 +100,7 @@ def test_cache_inside_the_output(config_file, tmp_path):
 @pytest.mark.parametrize("content", ["", '{"text": "ka lo"}\n'])
 def test_too_little_text(config_file, tmp_path, content):
     (tmp_path / "train.jsonl").write_text(content)
-    with pytest.raises(ValueError, match="train.jsonl.*less than one block"):
+    with pytest.raises(ValueError, match="train.jsonl.*less than one sequence"):
         run(config_file)
 
 
@@ -136,3 +138,29 @@ def test_held_out_share_of_the_training_texts(config_file):
     assert train["documents_kept"] + dev["documents_kept"] == read
     assert "on the other side of the split" in " ".join(output.split())
     assert result["heldout"]["after"]["span"]["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    "texts", [["Wörter, die niemand kennt"] * 200, [" ".join(["ka" * 45] * 50)] * 20]
+)
+def test_texts_the_tokenizer_cannot_read_are_refused(config_file, tmp_path, texts):
+    write_jsonl(tmp_path / "train.jsonl", [f"{text} {i}" for i, text in enumerate(texts)])
+    with pytest.raises(ValueError, match="train.jsonl' the tokenizer makes words in only"):
+        run(config_file)
+    assert not (tmp_path / "encoder").exists()
+
+
+def test_held_out_texts_the_tokenizer_cannot_read_are_refused(config_file, tmp_path):
+    write_jsonl(tmp_path / "dev.jsonl", [f"Wörter ohne Sinn Nr. {i}" for i in range(200)])
+    with pytest.raises(ValueError, match="Nothing in the held-out text can be masked"):
+        run(config_file)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_held_out_texts_are_not_trained_on(config_file, tmp_path, streaming):
+    texts, dev = make_texts(100), make_texts(60, seed=1)
+    write_jsonl(tmp_path / "train.jsonl", [*texts, *(f"  {text.upper()}" for text in dev[:20])])
+    result, _ = run(config_file, {**EXACT, "data.streaming": streaming, "data.shuffle_buffer": 8})
+    report = result["data"]["train"]["texts"]
+    assert report["documents_in_dev"] == 20 or (streaming and report["documents_in_dev"] > 0)
+    assert result["data"]["dev"]["texts"]["documents_in_dev"] == 0

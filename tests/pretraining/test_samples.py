@@ -2,19 +2,19 @@ import numpy as np
 import torch
 
 from spacy_spanmed.pretraining.maskers import SpanMasker
-from spacy_spanmed.pretraining.packing import pack_texts
-from spacy_spanmed.pretraining.samples import MaskedBlocks, collate, make_vocabulary
+from spacy_spanmed.pretraining.samples import MaskedSequences, collate, make_vocabulary
+from spacy_spanmed.pretraining.texts.packing import pack_texts
 from tests.pretraining.conftest import make_texts
 
 
 def make_samples(tokenizer, seed=0, epochs=3):
-    blocks = pack_texts(make_texts(40), tokenizer, 32)
-    return MaskedBlocks(
-        blocks,
+    sequences = pack_texts(make_texts(40), tokenizer, 32)
+    return MaskedSequences(
+        sequences,
         SpanMasker(),
         make_vocabulary(tokenizer),
         seed=seed,
-        samples=epochs * len(blocks.input_ids),
+        samples=epochs * len(sequences.input_ids),
     )
 
 
@@ -32,23 +32,23 @@ def test_samples_do_not_depend_on_the_order_of_calls(tokenizer):
     assert first == second
 
 
-def test_each_epoch_has_every_block_once_with_new_masks_in_a_new_order(tokenizer):
+def test_each_epoch_has_every_sequence_once_with_new_masks_in_a_new_order(tokenizer):
     samples = make_samples(tokenizer)
-    count = len(samples.blocks.input_ids)
+    count = len(samples.sequences.input_ids)
     epochs = [[samples[e * count + i] for i in range(count)] for e in range(3)]
     orders = [[original(s) for s in epoch] for epoch in epochs]
-    blocks = sorted(ids.astype(np.int64).tobytes() for ids in samples.blocks.input_ids)
-    assert all(sorted(order) == blocks for order in orders)
+    sequences = sorted(ids.astype(np.int64).tobytes() for ids in samples.sequences.input_ids)
+    assert all(sorted(order) == sequences for order in orders)
     assert orders[0] != orders[1] != orders[2]
-    by_block = [{original(s): s.positions.tobytes() for s in epoch} for epoch in epochs]
-    same = sum(by_block[0][key] == by_block[1][key] for key in by_block[0])
+    by_sequence = [{original(s): s.positions.tobytes() for s in epoch} for epoch in epochs]
+    same = sum(by_sequence[0][key] == by_sequence[1][key] for key in by_sequence[0])
     assert same < 0.2 * count
 
 
 def test_static_masks_come_again_in_another_order(tokenizer):
     dynamic, static = make_samples(tokenizer), make_samples(tokenizer)
     static.dynamic = False
-    count = len(static.blocks.input_ids)
+    count = len(static.sequences.input_ids)
     epochs = [[static[e * count + i] for i in range(count)] for e in range(2)]
     assert [original(s) for s in epochs[0]] != [original(s) for s in epochs[1]]
     masks = [{original(s): s.input_ids.tobytes() for s in epoch} for epoch in epochs]

@@ -12,9 +12,9 @@ def test_fate_is_decided_once_a_span_in_parts_of_80_10_10():
     units = np.array([[1, 6], [10, 15], [20, 25]])
     fates = []
     for sample in range(2000):
-        block = corrupt(IDS, units, mask_rng(0, 0, sample), VOCABULARY)
+        sequence = corrupt(IDS, units, mask_rng(0, 0, sample), VOCABULARY)
         for start, end in units:
-            ids = block.input_ids[start:end]
+            ids = sequence.input_ids[start:end]
             if (ids == 4).all():
                 fates.append("mask")
             elif (ids == IDS[start:end]).all():
@@ -27,20 +27,20 @@ def test_fate_is_decided_once_a_span_in_parts_of_80_10_10():
 
 
 def test_targets_and_boundaries():
-    block = corrupt(IDS, np.array([[1, 3], [3, 4], [10, 12]]), mask_rng(0, 0, 0), VOCABULARY)
-    assert block.positions.tolist() == [1, 2, 3, 10, 11]
-    assert block.labels.tolist() == IDS[[1, 2, 3, 10, 11]].tolist()
+    sequence = corrupt(IDS, np.array([[1, 3], [3, 4], [10, 12]]), mask_rng(0, 0, 0), VOCABULARY)
+    assert sequence.positions.tolist() == [1, 2, 3, 10, 11]
+    assert sequence.labels.tolist() == IDS[[1, 2, 3, 10, 11]].tolist()
     # the first two units touch: their boundaries are the outer ones
-    assert block.left.tolist() == [0, 0, 0, 9, 9]
-    assert block.right.tolist() == [4, 4, 4, 12, 12]
-    assert block.offsets.tolist() == [0, 1, 2, 0, 1]
-    untouched = np.setdiff1d(np.arange(len(IDS)), block.positions)
-    assert (block.input_ids[untouched] == IDS[untouched]).all()
+    assert sequence.left.tolist() == [0, 0, 0, 9, 9]
+    assert sequence.right.tolist() == [4, 4, 4, 12, 12]
+    assert sequence.offsets.tolist() == [0, 1, 2, 0, 1]
+    untouched = np.setdiff1d(np.arange(len(IDS)), sequence.positions)
+    assert (sequence.input_ids[untouched] == IDS[untouched]).all()
 
 
 def test_no_units_change_nothing():
-    block = corrupt(IDS, np.zeros((0, 2), dtype=int), mask_rng(0, 0, 0), VOCABULARY)
-    assert (block.input_ids == IDS).all() and len(block.labels) == len(block.left) == 0
+    sequence = corrupt(IDS, np.zeros((0, 2), dtype=int), mask_rng(0, 0, 0), VOCABULARY)
+    assert (sequence.input_ids == IDS).all() and len(sequence.labels) == len(sequence.left) == 0
 
 
 def test_special_tokens_never_replace_a_word(tokenizer):

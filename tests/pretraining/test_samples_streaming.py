@@ -2,8 +2,8 @@ import pytest
 
 from spacy_spanmed.pretraining.config import DataSettings
 from spacy_spanmed.pretraining.maskers import SpanMasker
-from spacy_spanmed.pretraining.samples import BlockStream, StreamedSamples, make_vocabulary
-from spacy_spanmed.pretraining.texts.corpus import TextCorpus
+from spacy_spanmed.pretraining.samples import StreamedSequences, make_vocabulary
+from spacy_spanmed.pretraining.texts.corpus import SequenceStream, TextCorpus
 from tests.pretraining.conftest import make_texts, write_jsonl
 
 
@@ -14,8 +14,8 @@ def corpus(tmp_path, tokenizer):
 
 
 def make_samples(corpus, seed=0, window=16):
-    return StreamedSamples(
-        BlockStream(corpus, window),
+    return StreamedSequences(
+        SequenceStream(corpus, window),
         SpanMasker(),
         make_vocabulary(corpus.tokenizer),
         seed=seed,
@@ -47,17 +47,17 @@ def test_samples_depend_on_seed_and_place_alone(corpus):
     assert sum(content(other[i]) == whole[i] for i in range(50)) < 5
 
 
-def test_every_pass_has_every_block_with_new_masks(corpus):
-    blocks = [tuple(block.ids.tolist()) for block in corpus.read_blocks()]
-    count = len(blocks)
+def test_every_pass_has_every_sequence_with_new_masks(corpus):
+    sequences = [tuple(sequence.ids.tolist()) for sequence in corpus.read_sequences()]
+    count = len(sequences)
     window = 8 * count  # whole passes in one window
     samples = make_samples(corpus, window=window)
     found = [original(samples[i]) for i in range(min(window, 400))]
-    assert set(found) <= set(blocks)
+    assert set(found) <= set(sequences)
     samples = make_samples(corpus, window=16)
     rows = [samples[i] for i in range(16)]
-    assert sorted(map(original, rows)) == sorted(blocks[:16]), "a window is shuffled in itself"
-    assert [original(row) for row in rows] != blocks[:16]
+    assert sorted(map(original, rows)) == sorted(sequences[:16]), "a window is shuffled in itself"
+    assert [original(row) for row in rows] != sequences[:16]
     masks = {}
     for i in range(400):
         row = samples[i]
@@ -67,9 +67,9 @@ def test_every_pass_has_every_block_with_new_masks(corpus):
 
 
 def test_head_stands_for_the_text_and_report_counts(corpus):
-    stream = BlockStream(corpus, 16)
+    stream = SequenceStream(corpus, 16)
     head = stream.head()
-    first = [tuple(block.ids.tolist()) for block in corpus.read_blocks()][:16]
+    first = [tuple(sequence.ids.tolist()) for sequence in corpus.read_sequences()][:16]
     rows = zip(head.input_ids, head.lengths)
     assert [tuple(ids[:length].tolist()) for ids, length in rows] == first
     stream.next_window()
@@ -77,8 +77,8 @@ def test_head_stands_for_the_text_and_report_counts(corpus):
     assert stream.report()["documents_kept"] > 0
 
 
-def test_text_of_less_than_a_block_is_refused(tmp_path, tokenizer):
+def test_text_of_less_than_a_sequence_is_refused(tmp_path, tokenizer):
     (tmp_path / "texts.txt").write_text("ka lo")
     corpus = TextCorpus([str(tmp_path / "texts.txt")], tokenizer, DataSettings(), 32)
-    with pytest.raises(ValueError, match="less than one block"):
-        BlockStream(corpus, 4).head()
+    with pytest.raises(ValueError, match="less than one sequence"):
+        SequenceStream(corpus, 4).head()

@@ -6,6 +6,8 @@ from spacy_spanmed.util import text_files
 from spacy_spanmed.util.files import write_text_atomically
 from spacy_spanmed.util.problems import CorpusError, Problems
 from spacy_spanmed.util.text_files import (
+    Meter,
+    decode,
     file_stem,
     open_bytes,
     printable,
@@ -93,6 +95,27 @@ def test_lines_without_end_do_not_fill_the_memory(tmp_path, monkeypatch):
             lines(put(tmp_path, data))
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_line_that_is_too_long_can_be_left_out(tmp_path, monkeypatch, pack):
+    monkeypatch.setattr(text_files, "MAX_LINE", 100)
+    path = put(tmp_path, pack(b"a\n" + b"b" * 350 + b"\nc\n"))
+    problems = Problems("skip")
+    assert list(read_lines(path, problems)) == [(1, "a"), (3, "c")]
+    assert problems.counts == {"line that is too long": 1}
+
+
+def test_line_and_byte_are_named_in_a_whole_file():
+    with pytest.raises(CorpusError, match=r"x:3: byte 0xff, number 2 of the line, .* iconv\.$"):
+        decode(b"one\ntwo\nt\xff", "x", Problems(hint=""))
+
+
+def test_meter_counts_packed_bytes(tmp_path):
+    path, meter = put(tmp_path, gzip.compress(LINES)), Meter()
+    with open_bytes(path, meter) as file:
+        assert file.read() == LINES
+    assert meter.done == path.stat().st_size < len(LINES)
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         lines(tmp_path / "no such file")
@@ -145,5 +168,5 @@ def test_a_folder_is_not_written_over(tmp_path):
         write_text_atomically(tmp_path, ["x"])
 
 
-def test_half_characters_are_written_out_for_terminals():
+def test_lone_surrogates_are_written_out_for_terminals():
     assert printable("caf\udce9 \u00e9") == "caf\\udce9 \u00e9"

@@ -1,12 +1,12 @@
-"""Which tokens of a block become targets: tokens, words, spans, terms, collocations, or a mixture.
+"""Which tokens of a sequence become targets: tokens, words, spans, terms, collocations, a mixture.
 
-A masker sees one block and a random generator, so that its choice is a function of the
+A masker sees one sequence and a random generator, so that its choice is a function of the
 generator's key (:func:`mask_rng`), not of what was masked before. What happens to the chosen
 tokens (80/10/10) is decided in ``samples.py``, once for each unit returned here.
 
 All maskers share one budget: ``rate`` of the maskable tokens, rounded down. It is never exceeded,
 and when units are words it is missed by less than one word: the one that did not fit any more.
-Special tokens and the pieces of a word cut by the end of a block (word -1) are never chosen.
+Special tokens and the pieces of a word cut by the end of a sequence (word -1) are never chosen.
 """
 
 from .base import Masker, mask_rng, token_budget, word_ranges

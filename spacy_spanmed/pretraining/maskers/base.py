@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ..packing import PackedBlocks
+    from ..texts.packing import PackedSequences
 
 
 class Masker(ABC):
@@ -28,11 +28,13 @@ class Masker(ABC):
         run as the texts do. None, unless a masker says otherwise."""
         return {}
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase, blocks: PackedBlocks) -> dict[str, Any]:
-        """Learn what is needed from the tokenizer and the text, once before the first block.
+    def prepare(
+        self, tokenizer: PreTrainedTokenizerBase, sequences: PackedSequences
+    ) -> dict[str, Any]:
+        """Learn what is needed from the tokenizer and the text, once before the first sequence.
 
         tokenizer (PreTrainedTokenizerBase): The encoder's own.
-        blocks (PackedBlocks): The training text.
+        sequences (PackedSequences): The training text.
         RETURNS (dict): What was found, in figures, for the record of the run. Empty for maskers
             that need nothing.
         RAISES (ValueError): If text and settings leave nothing to choose; the message says why.
@@ -43,7 +45,7 @@ class Masker(ABC):
     def select(
         self, words: np.ndarray, rng: np.random.Generator, input_ids: np.ndarray | None = None
     ) -> np.ndarray:
-        """Choose the units to mask in one block.
+        """Choose the units to mask in one sequence.
 
         words (np.ndarray): Shape (length,), integers: the index of the word each token belongs
             to, -1 where a token must not be masked.
@@ -63,7 +65,7 @@ def mask_rng(seed: int, epoch: int, sample: int) -> np.random.Generator:
 
     seed (int): Seed of the run, not negative.
     epoch (int): Pass over the data, from 0.
-    sample (int): Number of the block in the packed data, not its place in the shuffled order.
+    sample (int): Number of the sequence in the packed data, not its place in the shuffled order.
     RETURNS (np.random.Generator): Always the same stream for the same three numbers.
     """
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch, sample])))
@@ -85,7 +87,7 @@ def word_ranges(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def token_budget(rate: float, words: np.ndarray) -> int:
-    """How many tokens of a block may be masked: ``rate`` of the maskable ones, rounded down."""
+    """How many tokens of a sequence may be masked: ``rate`` of the maskable ones, rounded down."""
     return int(rate * np.count_nonzero(words >= 0) + 1e-9)
 
 

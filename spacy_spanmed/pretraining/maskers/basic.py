@@ -50,13 +50,5 @@ class WholeWordMasker(Masker):
         return np.stack([starts[chosen], ends[chosen]], axis=1)
 
 
-@registry.misc("spanmed.TokenMasker.v1")
-def make_token_masker(rate: float = 0.15) -> TokenMasker:
-    """Registered as ``spanmed.TokenMasker.v1``; see :class:`TokenMasker`."""
-    return TokenMasker(rate=rate)
-
-
-@registry.misc("spanmed.WholeWordMasker.v1")
-def make_whole_word_masker(rate: float = 0.15) -> WholeWordMasker:
-    """Registered as ``spanmed.WholeWordMasker.v1``; see :class:`WholeWordMasker`."""
-    return WholeWordMasker(rate=rate)
+make_token_masker = registry.misc("spanmed.TokenMasker.v1")(TokenMasker)
+make_whole_word_masker = registry.misc("spanmed.WholeWordMasker.v1")(WholeWordMasker)

@@ -1,6 +1,7 @@
-"""Read the terms of an entity masker: a text file with a term a line, or EntityRuler patterns.
+"""Occurrences of known terms, such as those of a biomedical dictionary, and the files they come
+from: a term a line, or EntityRuler patterns.
 
-Occurrences of known terms, such as those of a biomedical dictionary.
+After the entity masking of ERNIE (Sun et al. 2019, arXiv 1904.09223).
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from spacy.util import registry
 
-from ...util.text_files import open_bytes
+from ...util.problems import Problems
+from ...util.text_files import read_lines
 from .base import Masker, token_budget, word_ranges
 from .span import SpanMasker
 from .units import PhraseTrie, draw_units, keep_disjoint, make_symbols, measure_coverage
@@ -22,8 +24,9 @@ from .units import PhraseTrie, draw_units, keep_disjoint, make_symbols, measure_
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ..packing import PackedBlocks
+    from ..texts.packing import PackedSequences
 
+TERMS_AT_ONCE = 10_000
 LITERAL = ("TEXT", "ORTH", "LOWER")  # token attributes whose value is the word itself
 
 
@@ -45,18 +48,10 @@ def read_terms(path: Path) -> list[str]:
         )
     is_jsonl = path.name.lower().removesuffix(".gz").endswith(".jsonl")
     terms: dict[str, None] = {}
-    with open_bytes(path) as lines:
-        for number, line in enumerate(lines, start=1):
-            place = f"{path}, line {number}"
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{place}: not UTF-8 ({error.reason}): convert the file."
-                ) from None
-            if text.strip():
-                term = _parse_pattern(text, place) if is_jsonl else text
-                terms[" ".join(term.split())] = None
+    for number, line in read_lines(path, Problems(hint="")):
+        if line.strip():
+            term = _parse_pattern(line, f"{path}:{number}") if is_jsonl else line
+            terms[" ".join(term.split())] = None
     if not terms:
         raise ValueError(f"The terms file '{path}' is empty: give it a term a line.")
     return list(terms)
@@ -89,9 +84,6 @@ def _literal(token: Any, place: str) -> str:
     )
 
 
-TERMS_AT_ONCE = 10_000
-
-
 class EntityMasker(Masker):
     """Known terms as units, after the entity masking of ERNIE (Sun et al. 2019, arXiv 1904.09223).
 
@@ -99,7 +91,7 @@ class EntityMasker(Masker):
     begin at a word the longest. A term is thus found in any case under an uncased encoder, and
     as it is written under a cased one. The found terms are masked in a uniformly random order;
     one that does not fit the budget any more is passed over. What is left of the budget goes to
-    spans of other words, as :class:`SpanMasker` draws them, so that a block without terms is
+    spans of other words, as :class:`SpanMasker` draws them, so that a sequence without terms is
     masked like any other.
 
     terms (Sequence[str]): The terms.
@@ -128,7 +120,9 @@ class EntityMasker(Masker):
         """See :attr:`Masker.files`."""
         return self._files
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase, blocks: PackedBlocks) -> dict[str, Any]:
+    def prepare(
+        self, tokenizer: PreTrainedTokenizerBase, sequences: PackedSequences
+    ) -> dict[str, Any]:
         """Tokenize the terms.
 
         RETURNS (dict): ``terms`` given, ``phrases`` that they are to the tokenizer, and
@@ -136,7 +130,7 @@ class EntityMasker(Masker):
         RAISES (ValueError): No term occurs in the training text.
         """
         self._phrases = tokenize_terms(self.terms, tokenizer)
-        coverage = measure_coverage(self._phrases, blocks)
+        coverage = measure_coverage(self._phrases, sequences)
         if not coverage:
             raise ValueError(
                 f"None of the {len(self.terms):,} terms (such as '{self.terms[0]}') occurs in the "
@@ -153,7 +147,7 @@ class EntityMasker(Masker):
     ) -> np.ndarray:
         """See :meth:`Masker.select`; every unit is a term, or a span between terms."""
         if self._phrases is None or input_ids is None:
-            raise ValueError("An EntityMasker needs prepare() once, and the ids of each block.")
+            raise ValueError("An EntityMasker needs prepare() once, and the ids of each sequence.")
         found, ends, _ = self._phrases.find(make_symbols(words, input_ids))
         order = np.lexsort((-ends, found))
         terms = keep_disjoint(found[order], ends[order], len(words))

@@ -1,4 +1,4 @@
-"""A mixture: each block is masked by one of several maskers."""
+"""A mixture: each sequence is masked by one of several maskers."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -15,12 +15,12 @@ from .base import Masker
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ..packing import PackedBlocks
+    from ..texts.packing import PackedSequences
 
 
 class MixedMasker(Masker):
-    """Draws, for each block, the masker that masks it, as UL2 mixes denoisers (Tay et al. 2023,
-    arXiv 2205.05131). The draw comes from the block's own generator, so it is as reproducible as
+    """Draws, for each sequence, the masker that masks it, as UL2 mixes denoisers (Tay et al. 2023,
+    arXiv 2205.05131). The draw comes from the sequence's own generator, so it is as reproducible as
     the masks are.
 
     maskers (Mapping[str, Masker]): The maskers, by names of your choice.
@@ -66,17 +66,17 @@ class MixedMasker(Masker):
         }
 
     def prepare(
-        self, tokenizer: "PreTrainedTokenizerBase", blocks: "PackedBlocks"
+        self, tokenizer: "PreTrainedTokenizerBase", sequences: "PackedSequences"
     ) -> dict[str, Any]:
         """Prepare all maskers.
 
         RETURNS (dict): What each found, by its name.
         """
-        found = {name: m.prepare(tokenizer, blocks) for name, m in self.maskers.items()}
+        found = {name: m.prepare(tokenizer, sequences) for name, m in self.maskers.items()}
         return {name: facts for name, facts in found.items() if facts}
 
     def draw(self, rng: np.random.Generator) -> str:
-        """RETURNS (str): The name of the masker for a block. rng: The block's generator."""
+        """RETURNS (str): The name of the masker for a sequence. rng: The sequence's generator."""
         place = bisect_right(self._cumulative, rng.random())
         return self._names[min(place, len(self._names) - 1)]
 

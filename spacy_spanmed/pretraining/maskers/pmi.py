@@ -1,10 +1,8 @@
-"""Count the n-grams of a text and find the collocations among them, after Levine et al. 2021.
+"""Collocations of the training text itself, as PMI-Masking masks them (Levine et al. 2021).
 
 Everything is counted in whole arrays over the text. An n-gram is the pair of its first and its
 last n - 1 words, so that a number for each pair is an exact count, without hashing, and as an
 n-gram is no more frequent than its parts, only frequent ones go on to the next length.
-
-Collocations of the training text itself, as PMI-Masking masks them (Levine et al. 2021).
 """
 
 from __future__ import annotations
@@ -22,14 +20,14 @@ from .units import (
     make_symbols,
     mark_tokens,
     measure_coverage,
-    sample_blocks,
+    sample_sequences,
     word_units,
 )
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ..packing import PackedBlocks
+    from ..texts.packing import PackedSequences
 
 
 class Ngrams(NamedTuple):
@@ -58,7 +56,7 @@ def count_ngrams(
 
     words (np.ndarray): Shape (words,), integers: which word stands at each place of the text.
     follows (np.ndarray): Shape (words,), bool: whether the next word follows without a gap (a
-        separator, or the end of a block). The last one is False.
+        separator, or the end of a sequence). The last one is False.
     max_words (int): Longest n-gram.
     min_count (int): Rarer n-grams are left out.
     RETURNS (list): From length 1 on; shorter than ``max_words`` if no longer one is frequent.
@@ -144,7 +142,8 @@ class PMIMasker(Masker):
 
     A word that its neighbours give away teaches little: "magnetic [MASK] imaging". So n-grams
     whose words come together more often than any of their parts explain (generalised pointwise
-    mutual information, see ``collocations.py``) are masked as a whole. In a block, occurrences
+    mutual information, see
+    :func:`pointwise_mutual_information`) are masked as a whole. In a sequence, occurrences
     are found longest first, of equal length those of higher PMI; the words between are units of
     their own. Units are masked in a uniformly random order; one that does not fit the budget any
     more is passed over. Only where no single word is left, words of a collocation are masked.
@@ -153,7 +152,7 @@ class PMIMasker(Masker):
     max_words (int): Longest collocation in words, default 5.
     min_count (int): Occurrences in the text that is counted, at least; default 10.
     vocabulary (int): Collocations at most, default 50,000.
-    max_tokens (int): Count a sample of the blocks, spread evenly over the text, with so many
+    max_tokens (int): Count a sample of the sequences, spread evenly over the text, with so many
         tokens at most; default 10 million, which takes about 100 bytes of memory a token.
     """
 
@@ -182,14 +181,16 @@ class PMIMasker(Masker):
         self._phrases: PhraseTrie | None = None
         self._scores = np.zeros(0)  # PMI by node of the tree
 
-    def prepare(self, tokenizer: PreTrainedTokenizerBase, blocks: PackedBlocks) -> dict[str, Any]:
+    def prepare(
+        self, tokenizer: PreTrainedTokenizerBase, sequences: PackedSequences
+    ) -> dict[str, Any]:
         """Find the collocations of the training text.
 
         RETURNS (dict): ``tokens_counted``, ``collocations`` by their length, and ``coverage``:
             part of the text's tokens in a collocation, 0 to 1.
         RAISES (ValueError): There are none.
         """
-        words, input_ids = sample_blocks(blocks, self.max_tokens)
+        words, input_ids = sample_sequences(sequences, self.max_tokens)
         symbols = make_symbols(words, input_ids)
         starts, ends = word_ranges(words)
         follows = np.append(starts[1:] == ends[:-1], False)[: len(starts)]
@@ -216,11 +217,11 @@ class PMIMasker(Masker):
         return {
             "tokens_counted": len(words),
             "collocations": {str(n): len(numbers) for n, numbers in enumerate(chosen, start=2)},
-            "coverage": round(measure_coverage(self._phrases, blocks), 4),
+            "coverage": round(measure_coverage(self._phrases, sequences), 4),
         }
 
-    def find(self, words: np.ndarray, input_ids: np.ndarray) -> np.ndarray:
-        """Find the collocations of a block.
+    def find(self, words: np.ndarray, input_ids: np.ndarray | None) -> np.ndarray:
+        """Find the collocations of a sequence.
 
         words, input_ids (np.ndarray): See :meth:`Masker.select`.
         RETURNS (np.ndarray): Shape (collocations, 2): first token and end of each, disjoint, best
@@ -228,7 +229,7 @@ class PMIMasker(Masker):
         RAISES (ValueError): Before :meth:`prepare`, or without ids.
         """
         if self._phrases is None or input_ids is None:
-            raise ValueError("A PMIMasker needs prepare() once, and the ids of each block.")
+            raise ValueError("A PMIMasker needs prepare() once, and the ids of each sequence.")
         starts, ends, nodes = self._phrases.find(make_symbols(words, input_ids))
         lengths = words[ends - 1] - words[starts]
         order = np.lexsort((starts, -self._scores[nodes], -lengths))
@@ -251,19 +252,4 @@ class PMIMasker(Masker):
         return chosen[np.argsort(chosen[:, 0])]
 
 
-@registry.misc("spanmed.PMIMasker.v1")
-def make_pmi_masker(
-    rate: float = 0.15,
-    max_words: int = 5,
-    min_count: int = 10,
-    vocabulary: int = 50_000,
-    max_tokens: int = 10_000_000,
-) -> PMIMasker:
-    """Registered as ``spanmed.PMIMasker.v1``; see :class:`PMIMasker`."""
-    return PMIMasker(
-        rate=rate,
-        max_words=max_words,
-        min_count=min_count,
-        vocabulary=vocabulary,
-        max_tokens=max_tokens,
-    )
+make_pmi_masker = registry.misc("spanmed.PMIMasker.v1")(PMIMasker)

@@ -62,8 +62,8 @@ class SpanMasker(Masker):
     ) -> list[tuple[int, int]]:
         """Place spans on the words that are not masked yet.
 
-        Between two spans only the runs of free words matter, of which a block has a handful, so
-        they are kept as plain pairs: a span costs microseconds however long the block is.
+        Between two spans only the runs of free words matter, of which a sequence has a handful, so
+        they are kept as plain pairs: a span costs microseconds however long the sequence is.
 
         starts, ends (np.ndarray): Shape (words,), the maskable words, from :func:`word_ranges`.
         taken (list): First word and end (exclusive) of what is masked already.
@@ -132,7 +132,4 @@ def _without(runs: list[tuple[int, int]], first: int, end: int) -> list[tuple[in
     return left
 
 
-@registry.misc("spanmed.SpanMasker.v1")
-def make_span_masker(rate: float = 0.15, p: float = 0.2, max_words: int = 10) -> SpanMasker:
-    """Registered as ``spanmed.SpanMasker.v1``; see :class:`SpanMasker`."""
-    return SpanMasker(rate=rate, p=p, max_words=max_words)
+make_span_masker = registry.misc("spanmed.SpanMasker.v1")(SpanMasker)

@@ -9,7 +9,7 @@ import numpy as np
 from .base import word_ranges
 
 if TYPE_CHECKING:
-    from ..packing import PackedBlocks
+    from ..texts.packing import PackedSequences
 
 OUTSIDE = 2**32 - 2  # symbol of a token that belongs to no word: even, and no token's
 COVERAGE_TOKENS = 1_000_000
@@ -84,14 +84,15 @@ class PhraseTrie:
             starts, ends, nodes = starts[known], ends[known] + 1, places[known] + 1
             whole = np.flatnonzero(self._is_phrase[nodes] & (symbols[ends] & 1 == 0))
             found.append((starts[whole], ends[whole], nodes[whole]))
-        return tuple(np.concatenate(parts) for parts in zip(*found))
+        first, end, node = (np.concatenate(parts) for parts in zip(*found))
+        return first, end, node
 
 
 def keep_disjoint(starts: np.ndarray, ends: np.ndarray, length: int) -> np.ndarray:
     """Resolve overlaps: an occurrence is kept if no kept one before it shares a token with it.
 
     starts, ends (np.ndarray): Shape (occurrences,), in the order of preference.
-    length (int): Tokens of the block.
+    length (int): Tokens of the sequence.
     RETURNS (np.ndarray): Shape (kept, 2), int64, in the same order.
     """
     taken = bytearray(length)
@@ -131,29 +132,29 @@ def mark_tokens(units: np.ndarray, length: int) -> np.ndarray:
     return np.cumsum(steps[:-1], dtype=np.int8).astype(bool)
 
 
-def sample_blocks(blocks: PackedBlocks, max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """As many blocks as hold so many tokens, spread evenly over the text, one after the other.
+def sample_sequences(sequences: PackedSequences, max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+    """As many sequences as hold so many tokens, spread evenly over the text, one after the other.
 
-    blocks (PackedBlocks): The packed text. A block begins and ends with a special token, so that
-        nothing crosses from one to the next.
-    max_tokens (int): Tokens to take at most; one block at least.
+    sequences (PackedSequences): The packed text. A sequence begins and ends with a special token,
+        so that nothing crosses from one to the next.
+    max_tokens (int): Tokens to take at most; one sequence at least.
     RETURNS (tuple): Their words and ids, two arrays of shape (tokens,). Words of different
-        blocks may have the same index.
+        sequences may have the same index.
     """
-    total, length = blocks.words.shape
+    total, length = sequences.words.shape
     count = min(total, max(max_tokens // length, 1))
     rows = np.arange(count) * total // count
-    return blocks.words[rows].reshape(-1), blocks.input_ids[rows].reshape(-1)
+    return sequences.words[rows].reshape(-1), sequences.input_ids[rows].reshape(-1)
 
 
-def measure_coverage(phrases: PhraseTrie, blocks: PackedBlocks) -> float:
+def measure_coverage(phrases: PhraseTrie, sequences: PackedSequences) -> float:
     """Which part of the maskable tokens lies in a known phrase, in a sample of a million tokens.
 
     phrases (PhraseTrie): The phrases.
-    blocks (PackedBlocks): The text.
+    sequences (PackedSequences): The text.
     RETURNS (float): 0 to 1.
     """
-    words, input_ids = sample_blocks(blocks, COVERAGE_TOKENS)
+    words, input_ids = sample_sequences(sequences, COVERAGE_TOKENS)
     starts, ends, _ = phrases.find(make_symbols(words, input_ids))
     opened = np.bincount(starts, minlength=len(words) + 1)
     closed = np.bincount(ends, minlength=len(words) + 1)

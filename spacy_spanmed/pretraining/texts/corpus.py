@@ -1,28 +1,41 @@
-"""The texts of one role on their way to blocks: read, selected, tokenized, packed, counted."""
+"""The texts of one role on their way to sequences: read, selected, tokenized, packed, counted; once
+for a cache, or again and again as a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from ...util.text_files import Meter
 from ..config import DataSettings
-from ..packing import CUT, DROPPED, PIECES, TOO_SHORT, Block, make_packer, pack
 from .overlap import EvaluationTexts, text_hash
-from .reading import Meter, TextOptions, TextProblems
+from .packing import (
+    CUT,
+    DROPPED,
+    PIECES,
+    TOO_SHORT,
+    PackedSequences,
+    TokenSequence,
+    make_packer,
+    pack,
+    stack_sequences,
+)
+from .reading import TextOptions, TextProblems
 from .selection import Selection, read_evaluation_texts, read_selected
 from .sources import Sources
 
 
 class TextCorpus:
-    """Texts that are read as blocks.
+    """Texts that are read as sequences.
 
     entries (Sequence[str]): Files, folders and datasets.
     tokenizer (PreTrainedTokenizerBase): The encoder's.
     settings (DataSettings): How to read, select and pack them.
-    block_length (int): Tokens of a block at most.
+    block_length (int): Tokens of a sequence at most.
     exclude (Sequence[Path]): Corpora whose texts must not be in it, default none.
     streaming (bool): Read datasets from the Hub over the network, default False.
     held_out (bool): Where ``settings.held_out`` splits the texts, take the held-out ones. Default
@@ -58,8 +71,7 @@ class TextCorpus:
         self._start()
 
     def _start(self) -> None:
-        self._problems.counts.clear()
-        self._problems.examples.clear()
+        self._problems.clear()
         self._selection = Selection(
             self.settings, self._evaluation, self._held_out, self._dev_hashes or ()
         )
@@ -74,11 +86,11 @@ class TextCorpus:
         """Bytes to read, 0 if that is not known."""
         return self._sources.size()
 
-    def read_blocks(self, meter: Meter | None = None) -> Iterator[Block]:
+    def read_sequences(self, meter: Meter | None = None) -> Iterator[TokenSequence]:
         """Read all texts once.
 
         meter (Meter): Told what has been read from the disk. Default: nobody is told.
-        YIELDS (Block): In the order of the texts. Counting starts anew.
+        YIELDS (TokenSequence): In the order of the texts. Counting starts anew.
         RAISES (ValueError): A text can't be read; the message names the place.
         """
         if self._exclude and self._evaluation is None:
@@ -112,3 +124,100 @@ class TextCorpus:
             **{name: counts[name] for name in (PIECES, DROPPED, TOO_SHORT, CUT)},
             "examples": examples,
         }
+
+
+class SequenceStream:
+    """Sequences of texts that are tokenized while training, with nothing kept on the disk.
+
+    The passes over the corpus, one after the other, are cut into windows of equal size. The tokens
+    of a pass are not known before it is over.
+
+    corpus (TextCorpus): The texts.
+    window (int): Sequences of a window.
+    """
+
+    def __init__(self, corpus: TextCorpus, window: int):
+        self.corpus = corpus
+        self.window = window
+        self.restart()
+
+    def restart(self) -> None:
+        """Go back to the beginning."""
+        self.passes = 0
+        self._sequences = self._read()
+
+    def _read(self) -> Iterator[TokenSequence]:
+        while True:
+            self.passes += 1
+            count = 0
+            for count, sequence in enumerate(self.corpus.read_sequences(), start=1):
+                yield sequence
+            require_sequences(self.corpus, count)
+
+    def next_window(self) -> list[TokenSequence]:
+        """RETURNS (list): The next ``window`` sequences.
+        RAISES (ValueError): A text can't be read, or there is less than one sequence of text."""
+        return list(islice(self._sequences, self.window))
+
+    def head(self) -> PackedSequences:
+        """The first window, which stands for the whole text where a look at it is needed.
+
+        RETURNS (PackedSequences): In memory. Reading starts anew.
+        RAISES (ValueError): See :meth:`next_window`.
+        """
+        self.restart()
+        sequences = self.next_window()
+        report = self.corpus.report()
+        self.restart()
+        packed = stack_sequences(sequences, self.corpus.block_length, self.corpus.tokenizer)
+        return packed._replace(documents=report["documents_kept"], tokens=report["word_pieces"])
+
+    def report(self) -> dict[str, Any]:
+        """What the pass under way has found so far, and which pass it is, from 1."""
+        return {"passes_begun": self.passes, **self.corpus.report()}
+
+
+def require_sequences(corpus: TextCorpus, count: int) -> None:
+    """RAISES (ValueError): There is not a single sequence."""
+    if not count:
+        report = corpus.report()
+        raise ValueError(
+            f"'{corpus.name}' holds {corpus.word_pieces:,} word pieces in "
+            f"{report['documents_kept']:,} documents ({left_out(report) or 'none left out'}), less "
+            f"than one sequence: give more text, or a smaller training.block_length"
+            f"{'' if corpus.settings.join_documents else ' or data.min_block'}."
+        )
+
+
+def describe(corpus: TextCorpus, sequences: PackedSequences) -> str:
+    """One line about what a corpus has given.
+
+    corpus (TextCorpus): The texts.
+    sequences (PackedSequences): What became of them, with the report of ``TextCorpus``.
+    RETURNS (str): Documents, word pieces and sequences, and what was left out.
+    """
+    report, count = sequences.report, len(sequences.input_ids)
+    line = (
+        f"{corpus.name}: {report['documents_kept']:,} texts, {report['word_pieces']:,} word "
+        f"pieces, {count:,} sequences of {'' if corpus.settings.join_documents else 'up to '}"
+        f"{corpus.block_length}"
+    )
+    without = left_out(report)
+    return f"{line} ({without})" if without else line
+
+
+def left_out(report: dict[str, Any]) -> str:
+    """What a report says was left out, in words; empty if nothing was."""
+    counts = {
+        "empty": report["documents_empty"],
+        "too short": report["documents_too_short"],
+        "duplicates": report["documents_duplicate"],
+        "on the other side of the split": report["documents_other_side"],
+        "held out": report["documents_in_dev"],
+        "overlapping with evaluation texts": report["documents_overlapping"],
+        "shorter than a sequence": report["documents_shorter_than_a_block_dropped"],
+        **report["unreadable"],
+        "files ignored": report["files_ignored"],
+    }
+    parts = [f"{count:,} {name}" for name, count in counts.items() if count]
+    return f"left out: {', '.join(parts)}" if parts else ""

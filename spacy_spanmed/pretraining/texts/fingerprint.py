@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...util.provenance import file_sha256
-from . import datasets
+from . import tables
 from .sources import is_dataset, walk
 
 
@@ -64,16 +64,16 @@ def _parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
 
 
 def _dataset_parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
-    name = datasets.parse_name(entry)
+    name = tables.parse_dataset_name(entry)
     folder = Path(name.name).expanduser()
     yield f"{name.config}/{name.split}", 0, ""
     if streaming and not folder.exists():
-        yield name.name, 0, datasets.find_commit(name)
+        yield name.name, 0, tables.find_commit(name)
         return
-    if folder.is_dir() and not datasets.is_saved(folder):
+    if folder.is_dir() and not tables.is_saved_dataset(folder):
         files = list(walk(folder))
     else:
-        data = datasets.load(entry, streaming=streaming)
+        data = tables.load_dataset(entry, streaming=streaming)
         files = sorted(Path(file["filename"]) for file in data.cache_files)
     for number, path in enumerate(files):
         yield str(number), path.stat().st_size, file_sha256(path)

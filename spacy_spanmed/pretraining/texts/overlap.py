@@ -1,9 +1,9 @@
-"""Find texts that were there before, in about eight bytes a text.
+"""Find texts that were there before, and texts that share a passage with evaluation texts, so that
+nothing is trained on twice and no test set at all.
 
-Find texts that share a passage with evaluation texts, so that no test set is trained on.
+A text that was there before is found by a hash, in about eight bytes a text.
 
-A text overlaps if it shares any 13 words in a row with an evaluation text, the definition of
-Brown et al. 2020 (appendix C, arXiv 2005.14165); words are runs of letters and digits without
+A text overlaps if it shares any 13 words in a row with an evaluation text, the definition of Brown et al. 2020 (appendix C, arXiv 2005.14165); words are runs of letters and digits without
 case, so neither punctuation nor line breaks matter. An evaluation text of 8 to 12 words must lie
 in the text as a whole (they use no shorter runs than 8 either), a shorter one must be all of it.
 """

@@ -30,47 +30,17 @@ PARTS = {
         "{*}body",
     ),
 }
-LEFT_OUT = frozenset(
-    [
-        "ref-list",
-        "table-wrap",
-        "table-wrap-group",
-        "table",
-        "fig",
-        "fig-group",
-        "disp-formula",
-        "disp-formula-group",
-        "tex-math",
-        "annotation",
-        "supplementary-material",
-        "media",
-        "graphic",
-        "inline-graphic",
-        "fn",
-        "fn-group",
-        "object-id",
-        "label",
-    ]
-)
-BLOCKS = frozenset(
-    [
-        "article-title",
-        "ArticleTitle",
-        "AbstractText",
-        "title",
-        "p",
-        "sec",
-        "list",
-        "list-item",
-        "def-list",
-        "def-item",
-        "disp-quote",
-        "boxed-text",
-        "verse-group",
-        "statement",
-        "speech",
-    ]
-)
+_LEFT_OUT = """
+ref-list table-wrap table-wrap-group table fig fig-group disp-formula disp-formula-group
+tex-math annotation supplementary-material media graphic inline-graphic fn fn-group object-id
+label
+"""
+LEFT_OUT = frozenset(_LEFT_OUT.split())
+_BLOCKS = """
+article-title ArticleTitle AbstractText title p sec list list-item def-list def-item disp-quote
+boxed-text verse-group statement speech
+"""
+BLOCKS = frozenset(_BLOCKS.split())
 _SPACE = re.compile(r"\s+")
 # What is left of "[1, 2]" or "(3-5)" without the marks, and the space before a full stop.
 _EMPTY_BRACKETS = re.compile(r"\s*[\[(][\s,;\u2013-]*[\])]")

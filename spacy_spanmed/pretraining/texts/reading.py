@@ -1,18 +1,18 @@
-"""What the readers of all formats share: documents, options, faults, opened and decoded files."""
+"""What the readers of all formats share (documents, options, problems), and the two simplest
+formats: plain text, and JSON lines."""
 
 from __future__ import annotations
 
-import gzip
 import io
+import json
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from ...util.problems import RAISE, Problems
-from ...util.text_files import BOM, GZIP_MAGIC, MAX_LINE
+from ...util.text_files import BOM, MAX_LINE, decode, iter_lines
 
 MAX_DOCUMENT = MAX_LINE  # bytes: a document is held in memory as a whole
-BINARY, NOT_UTF8, TOO_LONG = "binary", "not UTF-8", "too long"
+BINARY, TOO_LONG, NO_TEXT = "binary", "too long", "no text"
 
 
 class Document(NamedTuple):
@@ -38,112 +38,119 @@ class TextOptions(NamedTuple):
 
 
 class TextProblems(Problems):
-    """Texts that can't be read: an error, or left out and counted.
+    """Texts that can't be read: an error, or left out and counted; lines that are not UTF-8 are
+    counted and kept, decoded as Latin-1.
 
     on_error (str): "raise" or "skip".
     """
 
-    def add(self, kind: str, place: str, message: str) -> None:
-        """Report a text. Returns only if it is to be left out.
-
-        kind (str): A short name, the same for all of its kind.
-        place (str): "file:line", or what comes closest.
-        message (str): What is wrong and what to do about it.
-        RAISES (ValueError): With on_error "raise".
-        """
-        if self.on_error == RAISE:
-            raise ValueError(
-                f"{place}: {message} (Or leave such texts out, counted in the record: "
-                'data.on_error = "skip".)'
-            )
-        super().add(kind, place, message)
-
-
-class Meter:
-    """How many bytes have been read from the disk so far, for progress.
-
-    done (int): Packed bytes of gzipped files.
-    """
-
-    def __init__(self) -> None:
-        self.done = 0
-
-
-class _MeteredFile(io.FileIO):
-    """A file that tells a meter what is read from it."""
-
-    def __init__(self, path: Path, meter: Meter):
-        super().__init__(path, "rb")
-        self._meter = meter
-
-    def readinto(self, buffer) -> int:
-        count = super().readinto(buffer)
-        self._meter.done += count or 0
-        return count
-
-
-def open_file(path: Path, meter: Meter) -> BinaryIO:
-    """Open a file, unpacked if it is gzipped (known by its first bytes, not its name).
-
-    path (Path): A regular file.
-    meter (Meter): Told how many bytes are read.
-    RETURNS (BinaryIO): Its content. Damage in a gzip file shows as an EOFError, a
-        `gzip.BadGzipFile` or a `zlib.error` while reading.
-    RAISES (OSError): If it can't be opened.
-    """
-    file = io.BufferedReader(_MeteredFile(path, meter), 1 << 17)
-    if file.peek(2)[:2] != GZIP_MAGIC:
-        return file
-    return io.BufferedReader(gzip.GzipFile(fileobj=file, mode="rb"), 1 << 17)
-
-
-def decode(data: bytes, place: str, problems: Problems) -> str | None:
-    """Decode UTF-8.
-
-    data (bytes): The text.
-    place (str): Where it is from.
-    problems (Problems): Told of what is not text.
-    RETURNS (str): The text, or None if it is to be left out.
-    """
-    if b"\0" in data:
-        problems.add(BINARY, place, "holds zero bytes, so it is no UTF-8 text.")
-        return None
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        problems.add(
-            NOT_UTF8,
-            place,
-            f"byte {data[error.start]:#04x}, number {error.start + 1}, is not UTF-8. Convert the "
-            "file to UTF-8, for example with iconv.",
+    def __init__(self, on_error: str = RAISE):
+        super().__init__(
+            on_error,
+            "(Or leave out such texts, and read bytes that are not UTF-8 as Latin-1, counted in "
+            'the record: data.on_error = "skip".)',
         )
-        return None
 
 
-def read_lines(file: BinaryIO, place: str, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Read lines, which end in LF or CRLF.
+def read_json_lines(
+    file: io.BufferedReader, place: str, options: TextOptions, problems: Problems
+) -> Iterator[Document]:
+    """Read a file with an object like ``{"text": "..."}`` a line.
 
-    file (BinaryIO): The file. A byte order mark at its start is removed.
+    file (BufferedReader): The file, UTF-8.
     place (str): Its name.
-    problems (Problems): Told of lines that are not UTF-8 or have more than 50 million bytes, which
-        are left out.
-    YIELDS (tuple): The line's number, from 1, and its text without line end.
+    options (TextOptions): ``text_field`` is the key of the text.
+    problems (Problems): Told of lines that are no such object.
+    YIELDS (Document): Blank lines are skipped.
     """
-    number = 0
-    while line := file.readline(MAX_LINE + 1):
-        number += 1
-        if len(line) > MAX_LINE:
-            problems.add(
-                "line that is too long",
-                f"{place}:{number}",
-                f"a line of more than {MAX_LINE:,} bytes. Is this a text file, with line ends? "
-                "Split it.",
-            )
-            while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE)
+    field = options.text_field
+    for number, line in _text_lines(file, place, problems):
+        if not line.strip():
             continue
-        if number == 1:
-            line = line.removeprefix(BOM)
-        text = decode(line, f"{place}:{number}", problems)
-        if text is not None:
-            yield number, text.rstrip("\r\n")
+        try:
+            text = json.loads(line)[field]
+            wrong = None if isinstance(text, str) else f'"{field}" is no string'
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            wrong = f"{type(error).__name__}: {error}"
+        if wrong is None:
+            yield Document(text, f"{place}:{number}")
+        else:
+            problems.add(
+                NO_TEXT,
+                f"{place}:{number}",
+                f'expected a JSON object like {{"{field}": "..."}} ({wrong}). The key is set by '
+                "data.text_field.",
+            )
+
+
+def read_plain(
+    file: io.BufferedReader, place: str, options: TextOptions, problems: Problems
+) -> Iterator[Document]:
+    """Read a text file: a document is the whole file, a line, or what lies between blank lines.
+
+    file (BufferedReader): The file, UTF-8.
+    place (str): Its name.
+    options (TextOptions): ``txt_documents`` says what a document is.
+    problems (Problems): Told of what is not text, and of documents over 50 million bytes.
+    YIELDS (Document): Blank lines are no documents.
+    """
+    if options.txt_documents == "line":
+        for number, line in _text_lines(file, place, problems):
+            if line.strip():
+                yield Document(line, f"{place}:{number}")
+    elif options.txt_documents == "paragraph":
+        yield from _read_paragraphs(file, place, problems)
+    elif not _is_binary(file, place, problems):
+        data = file.read(MAX_DOCUMENT + 1)
+        if len(data) > MAX_DOCUMENT:
+            _report_long(place, problems)
+        else:
+            yield Document(decode(data.removeprefix(BOM), place, problems), place)
+
+
+def _read_paragraphs(file: io.BufferedReader, place: str, problems: Problems) -> Iterator[Document]:
+    lines: list[str] = []
+    first, size = 1, 0
+    for number, line in _text_lines(file, place, problems):
+        if line.strip():
+            if not size:
+                first = number
+            size += len(line) + 1
+            if size <= MAX_DOCUMENT:
+                lines.append(line)
+            continue
+        yield from _finish(lines, size, f"{place}:{first}", problems)
+        lines, size = [], 0
+    yield from _finish(lines, size, f"{place}:{first}", problems)
+
+
+def _finish(lines: list[str], size: int, place: str, problems: Problems) -> Iterator[Document]:
+    if size > MAX_DOCUMENT:
+        _report_long(place, problems)
+    elif lines:
+        yield Document("\n".join(lines), place)
+
+
+def _report_long(place: str, problems: Problems) -> None:
+    problems.add(
+        TOO_LONG,
+        place,
+        f"more than {MAX_DOCUMENT:,} bytes as one document. Say where documents end in .txt files, "
+        'data.txt_documents = "line" or "paragraph", or split the file.',
+    )
+
+
+def _text_lines(
+    file: io.BufferedReader, place: str, problems: Problems
+) -> Iterator[tuple[int, str]]:
+    """The lines of a file, as ``iter_lines`` gives them; none if it is binary."""
+    if not _is_binary(file, place, problems):
+        yield from iter_lines(file, place, problems)
+
+
+def _is_binary(file: io.BufferedReader, place: str, problems: Problems) -> bool:
+    """Whether there are zero bytes at the beginning of a file, as in UTF-16 and in no text."""
+    if b"\0" not in file.peek():
+        return False
+    problems.add(BINARY, place, "holds zero bytes, so it is no UTF-8 text.")
+    return True

@@ -1,7 +1,7 @@
-"""Clean a text before it is tokenized: white space, and characters that nobody sees.
+"""Which documents are used, and how they are cleaned before they are tokenized.
 
-Which documents are used: cleaned, long enough, new, on the right side of the split, and in no
-evaluation corpus.
+A document is cleaned of superfluous white space and of characters that nobody sees. It is kept if
+it is then long enough, new, on the right side of the split, and in no evaluation corpus.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any
 
 from ...corpora.inputs import iter_texts
 from ...util.problems import EXAMPLES, SKIP, Problems
+from ...util.text_files import Meter
 from ..config import DataSettings
 from .overlap import EvaluationTexts, SeenTexts, text_hash
-from .reading import Document, Meter, TextOptions, TextProblems
+from .reading import Document, TextOptions, TextProblems
 from .sources import Sources
 
 # Control characters but for white space, and characters without width: soft hyphen, zero-width
 # space, word joiner, byte order mark. Joiners (U+200C, U+200D) stay: some scripts need them.
 _INVISIBLE = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff]")
-_HALF = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile(r"\s{2,}|[^\S ]")  # white space that is not one space
 
@@ -44,13 +45,13 @@ def clean_text(
         there was a blank line: a paragraph ends there. Default True.
     remove_control_characters (bool): Remove control characters other than white space, and
         characters without width. Default True.
-    RETURNS (str): The text without white space around it. Half characters (lone surrogates, which
+    RETURNS (str): The text without white space around it. Lone surrogates (which
         JSON can hold but UTF-8 can't) are always replaced by U+FFFD.
     """
     for pattern, replacement in replace:
         text = pattern.sub(replacement, text)
-    if _HALF.search(text):
-        text = _HALF.sub("\ufffd", text)
+    if _LONE_SURROGATE.search(text):
+        text = _LONE_SURROGATE.sub("\ufffd", text)
     if remove_control_characters:
         text = _INVISIBLE.sub("", text)
     if normalize_whitespace:
@@ -158,7 +159,7 @@ def read_selected(entries: Sequence[str], settings: DataSettings) -> Iterator[st
     options = TextOptions(settings.text_field, settings.txt_documents)
     problems = TextProblems(settings.on_error)
     sources = Sources(entries, options, problems, settings.streaming)
-    whole = settings.copy(update={"held_out": 0.0})
+    whole = settings.model_copy(update={"held_out": 0.0})
     yield from Selection(whole).select(sources.read(Meter()))
 
 

@@ -1,34 +1,38 @@
-"""The texts a run is given: files, folders and datasets, in any mixture of formats.
+"""The texts a run is given: files, folders, archives and datasets, in any mixture of formats.
 
 A folder is searched recursively; files come in the order of their names, folder by folder. Hidden
-files, and files whose names end in no known suffix, are left out and counted.
+files, and files whose names end in no known suffix, are left out and counted. Tar archives are
+read from the first file to the last without unpacking to the disk.
 """
 
 from __future__ import annotations
 
-import gzip
+import io
 import os
-import zlib
+import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import cast
 
 from ...util.problems import RAISE, Problems
-from . import archives, datasets, jsonl, papers, parquet, plain
-from .reading import Document, Meter, TextOptions, TextProblems, open_file
+from ...util.text_files import DamagedGzip, Meter, open_bytes
+from . import papers, tables
+from .reading import Document, TextOptions, TextProblems, read_json_lines, read_plain
 
 # Readers of a stream by suffix; ".gz" may follow.
 READERS = {
-    ".txt": plain.read,
-    ".jsonl": jsonl.read,
-    ".ndjson": jsonl.read,
+    ".txt": read_plain,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
     ".xml": papers.read,
     ".nxml": papers.read,
 }
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 PARQUET = ".parquet"
 KNOWN = ".txt, .jsonl, .xml, .nxml (also with .gz), .tar, .tar.gz or .parquet"
+DAMAGED, DAMAGED_GZIP = "damaged archive", "damaged gzip file"
+ReadStream = Callable[[io.BufferedReader, str], Iterator[Document]]
 
 
 class Sources:
@@ -72,7 +76,7 @@ class Sources:
         total = sum(path.stat().st_size for path in self.files())
         if not self.streaming:
             names = filter(is_dataset, self.entries)
-            total += sum(datasets.load(name).dataset_size or 0 for name in names)
+            total += sum(tables.load_dataset(name).dataset_size or 0 for name in names)
         return total
 
     def read(self, meter: Meter) -> Iterator[Document]:
@@ -85,7 +89,7 @@ class Sources:
         self.ignored = 0
         for entry in self.entries:
             if is_dataset(entry):
-                yield from datasets.read(entry, self.options, meter, streaming=self.streaming)
+                yield from tables.read_dataset(entry, self.options, meter, streaming=self.streaming)
                 continue
             for path in walk(Path(entry)):
                 if _is_known(path):
@@ -98,26 +102,38 @@ class Sources:
 
     def _read_file(self, path: Path, meter: Meter) -> Iterator[Document]:
         if path.name.lower().endswith(PARQUET):
-            yield from parquet.read(path, self.options, meter, self.problems)
+            yield from tables.read_parquet(path, self.options, meter, self.problems)
             return
         try:
-            with open_file(path, meter) as file:
+            with open_bytes(path, meter) as file:
                 if path.name.lower().endswith(ARCHIVES):
-                    yield from archives.read(
-                        file, str(path), self._find_reader, self.problems, self._ignore
-                    )
-                else:
-                    yield from self._find_reader(path.name)(file, str(path))
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            self.problems.add(
-                "damaged gzip file",
-                str(path),
-                f"the gzip file is damaged or ends early ({error}). Fetch or pack it again.",
-            )
+                    yield from self._read_archive(file, str(path))
+                elif (reader := self._find_reader(path.name)) is not None:
+                    yield from reader(file, str(path))
+        except DamagedGzip as error:
+            self.problems.add(DAMAGED_GZIP, str(path), str(error).removeprefix(f"{path}: "))
         except OSError as error:
             raise ValueError(f"'{path}' can't be read: {error.strerror or error}.") from error
 
-    def _find_reader(self, name: str) -> Callable[[BinaryIO, str], Iterator[Document]] | None:
+    def _read_archive(self, file: io.BufferedReader, place: str) -> Iterator[Document]:
+        """The texts in a tar archive, unpacked if it was gzipped, in the archive's order."""
+        try:
+            with tarfile.open(fileobj=file, mode="r|") as archive:
+                while (member := archive.next()) is not None:
+                    archive.members = []  # type: ignore[attr-defined]  # else all stays in memory
+                    if not member.isfile():
+                        continue
+                    hidden = member.name.rpartition("/")[2].startswith(".")
+                    reader = None if hidden else self._find_reader(member.name)
+                    if reader is None:
+                        self._ignore()
+                    else:
+                        content = cast(io.BufferedReader, archive.extractfile(member))
+                        yield from reader(content, f"{place}/{member.name}")
+        except tarfile.TarError as error:
+            self.problems.add(DAMAGED, place, f"not a whole tar archive ({error}). Fetch it again.")
+
+    def _find_reader(self, name: str) -> ReadStream | None:
         """The reader for a file name, given options and problems; None if it is no text."""
         reader = READERS.get(_suffix(name))
         if reader is None:
@@ -149,7 +165,7 @@ def walk(path: Path) -> Iterator[Path]:
 
 def is_dataset(entry: str) -> bool:
     """Whether an entry is a dataset in the format of Hugging Face."""
-    return entry.startswith(datasets.PREFIX) or datasets.is_saved(Path(entry))
+    return entry.startswith(tables.PREFIX) or tables.is_saved_dataset(Path(entry))
 
 
 def check_entry(entry: str) -> None:
@@ -158,8 +174,8 @@ def check_entry(entry: str) -> None:
     entry (str): A file, a folder, or a dataset as ``hf:NAME``.
     RAISES (ValueError): It does not exist, is of no known format, or is a folder without texts.
     """
-    if entry.startswith(datasets.PREFIX):
-        datasets.parse_name(entry)
+    if entry.startswith(tables.PREFIX):
+        tables.parse_dataset_name(entry)
         return
     path = Path(entry)
     if not path.exists():

@@ -19,16 +19,16 @@ from spacy_spanmed.pretraining.maskers.units import (
     make_symbols,
     mark_tokens,
     measure_coverage,
-    sample_blocks,
+    sample_sequences,
 )
-from spacy_spanmed.pretraining.packing import PackedBlocks, pack_texts
+from spacy_spanmed.pretraining.texts.packing import PackedSequences, pack_texts
 
 TERMS = ["kalo mi", "mi", "mi ne", "sotivu"]
 TEXT = "ka kalo mi ne so . mi lo sotivu ra kalo so"
 
 
-def one_block(text, tokenizer):
-    """Words and ids of the first block of a text, which is filled up with "ra"."""
+def one_sequence(text, tokenizer):
+    """Words and ids of the first sequence of a text, which is filled up with "ra"."""
     packed = pack_texts([text + " ra" * 30], tokenizer, 32)
     return packed.words[0], packed.input_ids[0]
 
@@ -93,19 +93,19 @@ def test_units_are_drawn_until_none_fits(sizes, budget, seed):
     assert mask.sum() == budget - left
 
 
-def test_blocks_are_sampled_evenly():
+def test_sequences_are_sampled_evenly():
     rows = np.repeat(np.arange(10)[:, None], 4, axis=1)
-    words, ids = sample_blocks(PackedBlocks(rows, rows, 1, 40), max_tokens=20)
+    words, ids = sample_sequences(PackedSequences(rows, rows, 1, 40), max_tokens=20)
     assert words.tolist() == ids.tolist() == sorted([0, 2, 4, 6, 8] * 4)
-    assert len(sample_blocks(PackedBlocks(rows, rows, 1, 40), max_tokens=1)[0]) == 4
-    assert len(sample_blocks(PackedBlocks(rows, rows, 1, 40), max_tokens=99)[0]) == 40
+    assert len(sample_sequences(PackedSequences(rows, rows, 1, 40), max_tokens=1)[0]) == 4
+    assert len(sample_sequences(PackedSequences(rows, rows, 1, 40), max_tokens=99)[0]) == 40
 
 
 # ------------------------------------------------------------------------- entity.py
 
 
 def test_terms_are_found_as_whole_words_longest_first(tokenizer):
-    words, ids = one_block(TEXT, tokenizer)
+    words, ids = one_sequence(TEXT, tokenizer)
     masker = EntityMasker(TERMS, rate=0.9)
     masker.prepare(tokenizer, pack_texts([TEXT * 9], tokenizer, 32))
     units = masker.select(words, mask_rng(0, 0, 0), ids)
@@ -119,7 +119,7 @@ def test_terms_are_found_as_whole_words_longest_first(tokenizer):
 
 def test_every_term_is_masked_as_often_and_none_in_part(tokenizer):
     text = "ka lo mi sotivu ra ne pu kalo ra so"
-    words, ids = one_block(text, tokenizer)
+    words, ids = one_sequence(text, tokenizer)
     masker = EntityMasker(["lo mi", "sotivu", "kalo"], rate=0.15)
     masker.prepare(tokenizer, pack_texts([text * 9], tokenizer, 32))
     hits = dict.fromkeys(["lo mi", "sotivu", "kalo"], 0)
@@ -128,14 +128,14 @@ def test_every_term_is_masked_as_often_and_none_in_part(tokenizer):
         assert 3 <= (units[:, 1] - units[:, 0]).sum() <= token_budget(0.15, words) == 4
         for string in strings(units, ids, tokenizer):
             hits[string] = hits.get(string, 0) + 1
-    # Pieces 2, 3, 2 of a budget of 4: first is each in a third of the blocks. After a first of 2
+    # Pieces 2, 3, 2 of a budget of 4: first is each in a third of the sequences. After a first of 2
     # pieces the other one of 2 fits, after that of 3 none.
     assert hits["sotivu"] == pytest.approx(200, abs=60)
     assert hits["lo mi"] == hits["kalo"] == 600 - hits["sotivu"]
 
 
-def test_a_block_without_terms_is_filled_with_spans(tokenizer):
-    words, ids = one_block("ka " * 28, tokenizer)
+def test_a_sequence_without_terms_is_filled_with_spans(tokenizer):
+    words, ids = one_sequence("ka " * 28, tokenizer)
     masker = EntityMasker(["sotivu"])
     masker.prepare(tokenizer, pack_texts(["sotivu " * 30], tokenizer, 32))
     units = masker.select(words, mask_rng(0, 0, 0), ids)
@@ -174,13 +174,13 @@ def test_terms_unknown_to_the_tokenizer_match_nothing(tokenizer):
 
 
 def test_what_was_found_is_reported(tokenizer):
-    packed = pack_texts(["ka lo mi ne ra " * 12], tokenizer, 32)  # 60 words, one block
+    packed = pack_texts(["ka lo mi ne ra " * 12], tokenizer, 32)  # 60 words, one sequence
     facts = EntityMasker(["lo mi", "mi", "zzz"]).prepare(tokenizer, packed)
     assert facts == {"terms": 3, "phrases": 2, "coverage": 0.4}
     assert measure_coverage(tokenize_terms(["ka lo mi", "mi ne"], tokenizer), packed) == 0.8
 
 
-def test_blocks_before_preparation_are_refused():
+def test_sequences_before_preparation_are_refused():
     words = np.array([-1, 0, 1, -1])
     with pytest.raises(ValueError, match=r"prepare\(\) once"):
         EntityMasker(["ka"]).select(words, mask_rng(0, 0, 0), words)
@@ -212,14 +212,18 @@ def test_terms_of_text_and_pattern_files(tmp_path):
     [
         ("a.txt", "", r"a\.txt' is empty"),
         ("a.txt", " \n\n", r"a\.txt' is empty"),
-        ("a.txt", b"ka\nm\xe9\n", r"a\.txt, line 2: not UTF-8"),
-        ("a.jsonl", '{"pattern": "ka"}\nka\n', r"a\.jsonl, line 2: expected a JSON object"),
-        ("a.jsonl", '\n{"label": "X"}\n', r"a\.jsonl, line 2: expected a JSON object"),
-        ("a.jsonl", '["ka"]\n', r"a\.jsonl, line 1: expected a JSON object"),
-        ("a.jsonl", '{"pattern": " "}\n', r'line 1: "pattern" must be a string'),
-        ("a.jsonl", '{"pattern": []}\n', r'line 1: "pattern" must be a string'),
-        ("a.jsonl", '{"pattern": [{"LOWER": {"IN": ["a"]}}]}\n', "line 1: a token .* its text"),
-        ("a.jsonl", '{"pattern": [{"LOWER": "a", "OP": "+"}]}\n', "line 1: a token .* its text"),
+        (
+            "a.txt",
+            b"ka\nm\xe9\n",
+            r"a\.txt:2: byte 0xe9, number 2 of the line, is not UTF-8.*iconv",
+        ),
+        ("a.jsonl", '{"pattern": "ka"}\nka\n', r"a\.jsonl:2: expected a JSON object"),
+        ("a.jsonl", '\n{"label": "X"}\n', r"a\.jsonl:2: expected a JSON object"),
+        ("a.jsonl", '["ka"]\n', r"a\.jsonl:1: expected a JSON object"),
+        ("a.jsonl", '{"pattern": " "}\n', r':1: "pattern" must be a string'),
+        ("a.jsonl", '{"pattern": []}\n', r':1: "pattern" must be a string'),
+        ("a.jsonl", '{"pattern": [{"LOWER": {"IN": ["a"]}}]}\n', ":1: a token .* its text"),
+        ("a.jsonl", '{"pattern": [{"LOWER": "a", "OP": "+"}]}\n', ":1: a token .* its text"),
     ],
 )
 def test_faults_of_terms_files_are_named(tmp_path, name, content, message):

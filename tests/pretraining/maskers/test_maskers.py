@@ -1,4 +1,4 @@
-"""Each masker is held to its definition on random blocks."""
+"""Each masker is held to its definition on random sequences."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from spacy_spanmed.pretraining.maskers import (
     token_budget,
     word_ranges,
 )
-from spacy_spanmed.pretraining.packing import pack_texts
+from spacy_spanmed.pretraining.texts.packing import pack_texts
 
 NAMES = ["token", "whole_word", "span", "entity", "pmi", "mixed"]
 WORD_NAMES = [name for name in NAMES if name not in ("token", "mixed")]
@@ -28,7 +28,7 @@ FIRST, INNER = 6, 16  # ids of "ka", "lo", "mi" and of "##ka", "##lo", "##mi" be
 
 @pytest.fixture(scope="module")
 def maskers(tokenizer):
-    """One masker of each kind, prepared on text with a vocabulary as small as that of `blocks`."""
+    """One masker of each kind, prepared on text with a vocabulary as small as that of `sequences`."""
     rng = np.random.default_rng(0)
     phrases = ["ka lo", "kami lo", "mi mi ka", "lolo", "ka", "mika lo lo ka mi"]
     texts = [" ".join(rng.choice(phrases, size=30)) for _ in range(60)]
@@ -47,7 +47,7 @@ def maskers(tokenizer):
 
 
 @st.composite
-def blocks(draw):
+def sequences(draw):
     """Word index and id of each token: words of 1 to 8 pieces, and separators and cut words (-1)
     between them."""
     sizes = draw(st.lists(st.integers(-2, 8).filter(bool), max_size=60))
@@ -73,9 +73,9 @@ def masked(units, length):
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=60, deadline=None)
-@given(block=blocks(), seed=SEED)
-def test_budget_is_never_exceeded_and_specials_never_masked(maskers, name, block, seed):
-    words, ids = block
+@given(sequence=sequences(), seed=SEED)
+def test_budget_is_never_exceeded_and_specials_never_masked(maskers, name, sequence, seed):
+    words, ids = sequence
     units = maskers[name].select(words, mask_rng(seed, 0, 0), ids)
     assert units.dtype == np.int64 and units.shape == (len(units), 2)
     assert (units[:, 0] < units[:, 1]).all() and (units[1:, 0] >= units[:-1, 1]).all()
@@ -85,18 +85,18 @@ def test_budget_is_never_exceeded_and_specials_never_masked(maskers, name, block
 
 
 @settings(max_examples=50, deadline=None)
-@given(block=blocks(), seed=SEED)
-def test_token_masker_meets_the_budget_exactly(block, seed):
-    units = TokenMasker().select(block[0], mask_rng(seed, 0, 0))
-    assert len(units) == token_budget(0.15, block[0])
+@given(sequence=sequences(), seed=SEED)
+def test_token_masker_meets_the_budget_exactly(sequence, seed):
+    units = TokenMasker().select(sequence[0], mask_rng(seed, 0, 0))
+    assert len(units) == token_budget(0.15, sequence[0])
     assert (units[:, 1] - units[:, 0] == 1).all()
 
 
 @pytest.mark.parametrize("name", WORD_NAMES)
 @settings(max_examples=60, deadline=None)
-@given(block=blocks(), seed=SEED)
-def test_words_are_whole_and_budget_missed_by_less_than_one(maskers, name, block, seed):
-    words, ids = block
+@given(sequence=sequences(), seed=SEED)
+def test_words_are_whole_and_budget_missed_by_less_than_one(maskers, name, sequence, seed):
+    words, ids = sequence
     mask = masked(maskers[name].select(words, mask_rng(seed, 0, 0), ids), len(words))
     starts, ends = word_ranges(words)
     for start, end in zip(starts, ends):
@@ -107,9 +107,9 @@ def test_words_are_whole_and_budget_missed_by_less_than_one(maskers, name, block
 
 
 @settings(max_examples=100, deadline=None)
-@given(block=blocks(), seed=SEED)
-def test_spans_are_unbroken_words_of_one_document_with_visible_neighbours(block, seed):
-    words, _ = block
+@given(sequence=sequences(), seed=SEED)
+def test_spans_are_unbroken_words_of_one_document_with_visible_neighbours(sequence, seed):
+    words, _ = sequence
     units = SpanMasker().select(words, mask_rng(seed, 0, 0))
     mask = masked(units, len(words))
     for start, end in units:
@@ -120,11 +120,16 @@ def test_spans_are_unbroken_words_of_one_document_with_visible_neighbours(block,
 
 
 @settings(max_examples=100, deadline=None)
-@given(block=blocks(), seed=SEED, rate=st.sampled_from([0.1, 0.3, 0.8]), longest=st.integers(1, 12))
-def test_spans_are_those_of_the_algorithm_done_word_by_word(block, seed, rate, longest):
+@given(
+    sequence=sequences(),
+    seed=SEED,
+    rate=st.sampled_from([0.1, 0.3, 0.8]),
+    longest=st.integers(1, 12),
+)
+def test_spans_are_those_of_the_algorithm_done_word_by_word(sequence, seed, rate, longest):
     masker = SpanMasker(rate=rate, max_words=longest)
-    units = masker.select(block[0], mask_rng(seed, 0, 0))
-    assert units.tolist() == spans_word_by_word(masker, block[0], mask_rng(seed, 0, 0))
+    units = masker.select(sequence[0], mask_rng(seed, 0, 0))
+    assert units.tolist() == spans_word_by_word(masker, sequence[0], mask_rng(seed, 0, 0))
 
 
 def spans_word_by_word(masker, words, rng):
@@ -200,7 +205,7 @@ def test_drawn_lengths_are_geometric_with_mean_3_8():
 
 
 def test_lengths_keep_their_distribution_when_spans_are_placed():
-    """The first span of a long block is cut by no budget and blocked by no other span."""
+    """The first span of a long sequence is cut by no budget and sequenceed by no other span."""
     words = np.concatenate([[-1], np.arange(400), [-1]])
     lengths, starts = [], []
     for sample in range(3000):
@@ -209,7 +214,7 @@ def test_lengths_keep_their_distribution_when_spans_are_placed():
         starts.append(units[0])
     observed = np.bincount(lengths, minlength=11)[1:]
     assert chi_square(observed, 3000 * geometric()) < CHI_SQUARE_9
-    # uniform start: ten equal parts of the block are hit equally often
+    # uniform start: ten equal parts of the sequence are hit equally often
     parts = np.histogram(starts, bins=10, range=(1, 401 - 4))[0]
     assert chi_square(parts, np.full(10, 300.0)) < CHI_SQUARE_9
 
@@ -273,7 +278,7 @@ def test_impossible_settings_are_refused(arguments, message):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_blocks_without_words_give_no_units(maskers, name):
+def test_sequences_without_words_give_no_units(maskers, name):
     for words in (np.array([-1, -1]), np.array([-1, 0, -1])):
         ids = np.where(words < 0, 3, FIRST)
         assert maskers[name].select(words, mask_rng(0, 0, 0), ids).shape == (0, 2)

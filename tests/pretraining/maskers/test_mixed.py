@@ -70,7 +70,7 @@ def test_maskers_are_drawn_by_their_weights():
     assert ((observed - expected) ** 2 / expected).sum() < 18.4
 
 
-def test_a_block_is_masked_by_the_masker_drawn_whatever_the_order_of_names():
+def test_a_sequence_is_masked_by_the_masker_drawn_whatever_the_order_of_names():
     parts = {"a": TokenMasker(0.1), "b": WholeWordMasker(0.3)}
     masker = MixedMasker(parts, {"b": 1, "a": 1})
     turned = MixedMasker(dict(reversed(parts.items())), {"a": 2, "b": 2})
@@ -134,7 +134,7 @@ def test_faults_are_named_with_the_file(mixed_config, overrides, message):
 
 def test_faults_in_a_terms_file_reach_the_user(mixed_config, tmp_path):
     (tmp_path / "terms.txt").write_bytes(b"ka\n\xff\n")
-    with pytest.raises(ValueError, match=r"pretrain\.cfg: .*terms\.txt, line 2: not UTF-8"):
+    with pytest.raises(ValueError, match=r"pretrain\.cfg: .*terms\.txt:2: byte 0xff"):
         load_settings(mixed_config)
 
 

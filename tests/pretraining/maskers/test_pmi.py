@@ -14,7 +14,7 @@ from spacy_spanmed.pretraining.maskers.pmi import (
     count_ngrams,
     pointwise_mutual_information,
 )
-from spacy_spanmed.pretraining.packing import pack_texts
+from spacy_spanmed.pretraining.texts.packing import pack_texts
 from tests.pretraining.conftest import SYLLABLES
 
 DOCUMENTS = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=12), min_size=1, max_size=8)
@@ -102,7 +102,7 @@ PLANTED = ["kalo mi", "nepu ra so", "ti vu xe ka lo"]
 
 @pytest.fixture(scope="module")
 def planted(tokenizer):
-    """Blocks of random words with collocations in between, and a masker that knows them."""
+    """Sequences of random words with collocations in between, and a masker that knows them."""
     rng = np.random.default_rng(0)
     words = [a + b + "ne" for a in SYLLABLES for b in SYLLABLES]
     texts = []
@@ -125,7 +125,7 @@ def test_planted_collocations_are_found_and_nothing_else(planted, tokenizer):
             found[tokenizer.decode(ids[start:end])] += 1
     whole = {phrase: found[phrase] for phrase in PLANTED}
     assert min(whole.values()) > 100
-    # Where a block or document ends inside of one, parts of it may be found.
+    # Where a sequence or document ends inside of one, parts of it may be found.
     for phrase in set(found) - set(PLANTED):
         assert any(phrase in each for each in PLANTED) and found[phrase] < 30
     texts = (tokenizer.decode(ids) for ids in packed.input_ids)
@@ -203,7 +203,7 @@ def test_impossible_settings_are_refused(arguments, message):
         PMIMasker(**arguments)
 
 
-def test_blocks_before_preparation_are_refused():
+def test_sequences_before_preparation_are_refused():
     words = np.array([-1, 0, 1, -1])
     with pytest.raises(ValueError, match=r"prepare\(\) once"):
         PMIMasker().select(words, mask_rng(0, 0, 0), words)

@@ -4,8 +4,9 @@ import gzip
 
 import pytest
 
-from spacy_spanmed.pretraining.texts.reading import Meter, TextProblems
+from spacy_spanmed.pretraining.texts.reading import TextProblems
 from spacy_spanmed.pretraining.texts.sources import Sources, read_texts
+from spacy_spanmed.util.text_files import Meter
 
 PMC = """<?xml version="1.0" encoding="UTF-8"?>
 <!DOCTYPE article PUBLIC "-//NLM//DTD JATS 1.2//EN" "JATS-archivearticle1.dtd">

@@ -17,7 +17,7 @@ from spacy_spanmed.pretraining.texts.selection import (
     read_evaluation_texts,
     read_selected,
 )
-from spacy_spanmed.pretraining.tokenizing import sentence_ends
+from spacy_spanmed.pretraining.texts.tokenizing import sentence_ends
 
 
 def test_cleaning():

@@ -9,11 +9,12 @@ import tarfile
 
 import pytest
 
-from spacy_spanmed.pretraining.texts import datasets as dataset_reader
-from spacy_spanmed.pretraining.texts import plain, reading
+from spacy_spanmed.pretraining.texts import reading, tables
 from spacy_spanmed.pretraining.texts.fingerprint import fingerprint
-from spacy_spanmed.pretraining.texts.reading import Meter, TextOptions, TextProblems
+from spacy_spanmed.pretraining.texts.reading import TextOptions, TextProblems
 from spacy_spanmed.pretraining.texts.sources import Sources, read_texts
+from spacy_spanmed.util import text_files
+from spacy_spanmed.util.text_files import Meter
 
 
 def read(*entries, **options):
@@ -21,7 +22,7 @@ def read(*entries, **options):
 
 
 @pytest.mark.parametrize(
-    "content", [b"ka lo\nmi", b"\xef\xbb\xbfka lo\nmi", gzip.compress(b"ka lo\nmi")]
+    "content", [b"ka lo\nmi", b"\xef\xbb\xbfka lo\nmi", gzip.compress(b"ka lo\nmi", mtime=0)]
 )
 def test_text_file_is_a_document(tmp_path, content):
     (tmp_path / "a.txt").write_bytes(content)
@@ -167,13 +168,10 @@ def test_dataset_by_name(monkeypatch):
 def test_dataset_read_over_the_network_counts_with_its_commit(monkeypatch):
     prints = set()
     for commit in ("abc", "def"):
-        monkeypatch.setattr(dataset_reader, "find_commit", lambda name: commit)
+        monkeypatch.setattr(tables, "find_commit", lambda name: commit)
         prints |= {fingerprint(["hf:allenai/c4"], streaming=True)["sha256"]}
     prints |= {fingerprint(["hf:allenai/c4?config=en"], streaming=True)["sha256"]}
     assert len(prints) == 3
-
-
-# ------------------------------------------------------------------------- bad input
 
 
 def write(path, content):
@@ -190,11 +188,9 @@ def write(path, content):
         ("a.jsonl", b'{"text": 3}', r'a\.jsonl:1: .*"text" is no string'),
         ("a.jsonl", b"[1]", r"a\.jsonl:1: "),
         ("a.jsonl", b"[" * 100_000, r"a\.jsonl:1: "),
-        ("a.jsonl", b'{"text": "k\xe4"}', r"a\.jsonl:1: byte 0xe4, number 12, is not UTF-8.*iconv"),
-        ("a.txt", b"ka\xff", r"a\.txt: byte 0xff"),
         ("a.txt", b"\x7fELF\0\0\0", r"a\.txt: holds zero bytes"),
         ("a.txt", "ka".encode("utf-16"), r"a\.txt: "),
-        ("a.txt.gz", gzip.compress(b"ka" * 1000)[:-9], "damaged or ends early"),
+        ("a.txt.gz", gzip.compress(b"ka" * 1000, mtime=0)[:-9], "damaged or ends early"),
         ("a.txt.gz", b"\x1f\x8b\x08\0broken", "damaged or ends early"),
         ("a.tar", b"no archive" * 100, "not a whole tar archive"),
         ("a.xml", b"<urlset><url/></urlset>", r"a\.xml: XML without <PubmedArticle>"),
@@ -213,6 +209,31 @@ def test_unusable_text_is_named_or_skipped_and_counted(tmp_path, name, content, 
     found = Sources([str(path), str(good)], TextOptions(), problems).read(Meter())
     assert [document.text for document in found][-1] == "lo"
     assert sum(problems.counts.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "name, content, message, kept",
+    [
+        (
+            "a.jsonl",
+            b'{"text": "k\xe4"}',
+            r"a\.jsonl:1: byte 0xe4, number 12 of the line, is not UTF-8.*iconv",
+            ["k\xe4"],
+        ),
+        ("a.txt", b"ka\nlo\xff", r"a\.txt:2: byte 0xff, number 3 of the line", ["ka\nlo\xff"]),
+    ],
+)
+def test_what_is_not_utf8_is_named_or_kept_as_latin1_and_counted(
+    tmp_path, name, content, message, kept
+):
+    path = write(tmp_path / name, content)
+    with pytest.raises(ValueError, match=message) as error:
+        read(path)
+    assert 'data.on_error = "skip"' in str(error.value)
+    problems = TextProblems("skip")
+    found = Sources([str(path)], TextOptions(), problems).read(Meter())
+    assert [document.text for document in found] == kept
+    assert problems.counts == {text_files.NOT_UTF8: 1}
 
 
 @pytest.mark.parametrize(
@@ -240,8 +261,8 @@ def test_pipe_is_refused(tmp_path):
 
 
 def test_giant_line_and_giant_document_are_refused_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_LINE", 1000)
-    monkeypatch.setattr(plain, "MAX_DOCUMENT", 1000)
+    monkeypatch.setattr(text_files, "MAX_LINE", 1000)
+    monkeypatch.setattr(reading, "MAX_DOCUMENT", 1000)
     path = write(tmp_path / "a.txt", b"ka\n" + b"x" * 1500)
     with pytest.raises(ValueError, match=r"a\.txt: more than 1,000 bytes.*data.txt_documents"):
         read(path)

@@ -23,7 +23,12 @@ def draw_curves(record: dict[str, Any]) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
-    settings = {"svg.hashsalt": "spanmed", "font.size": 10, "axes.grid": True, "grid.alpha": 0.3}
+    settings: Any = {
+        "svg.hashsalt": "spanmed",
+        "font.size": 10,
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+    }
     with matplotlib.rc_context(settings):
         figure = Figure(figsize=(8, 6), layout="constrained")
         losses, rate = figure.subplots(2, sharex=True, height_ratios=(3, 1))

@@ -11,9 +11,9 @@ from rich.console import Console
 from ..util.files import write_atomically, write_json
 from . import checkpoints
 from .config import Paths
-from .curves import draw_curves
 from .encoder_files import LoadedEncoder, publish, save_encoder
 from .model import PretrainingModel
+from .reporting.curves import draw_curves
 
 RECORD_FILE = "pretraining.json"
 

@@ -1,11 +1,10 @@
-"""Where sentences end, by rules: fast, and good enough for where a block may end.
+"""Tokenize texts of any length, and tell where their sentences begin.
 
-A sentence ends at a full stop, question or exclamation mark (closing quotes and brackets go with
-it) before white space, at the marks of Chinese and Japanese, and at a line feed. A full stop ends
-none after an abbreviation or a single letter, nor before a word in lower case, unless the text
-has most of its sentences begin so (corpora that were lower-cased).
-
-Tokenize texts of any length, and tell where their sentences begin.
+Sentences are found by rules: fast, and good enough for where a sequence may end. A sentence ends
+at a full stop, question or exclamation mark (closing quotes and brackets go with it) before white
+space, at the marks of Chinese and Japanese, and at a line feed. A full stop ends none after an
+abbreviation or a single letter, nor before a word in lower case, unless the text has most of its
+sentences begin so (corpora that were lower-cased).
 """
 
 from __future__ import annotations
@@ -18,51 +17,11 @@ import numpy as np
 from tokenizers import Encoding
 from transformers import PreTrainedTokenizerBase
 
-ABBREVIATIONS = frozenset(
-    [
-        "al",
-        "approx",
-        "ca",
-        "cf",
-        "dept",
-        "dr",
-        "ed",
-        "eds",
-        "eg",
-        "eq",
-        "eqs",
-        "et",
-        "etc",
-        "fig",
-        "figs",
-        "i.e",
-        "e.g",
-        "ie",
-        "inc",
-        "ltd",
-        "mr",
-        "mrs",
-        "ms",
-        "no",
-        "nos",
-        "prof",
-        "ref",
-        "refs",
-        "resp",
-        "sp",
-        "spp",
-        "ssp",
-        "st",
-        "subsp",
-        "suppl",
-        "v",
-        "var",
-        "viz",
-        "vol",
-        "vols",
-        "vs",
-    ]
-)
+_ABBREVIATIONS = """
+al approx ca cf dept dr ed eds eg eq eqs et etc fig figs i.e e.g ie inc ltd mr mrs ms no nos
+prof ref refs resp sp spp ssp st subsp suppl v var viz vol vols vs
+"""
+ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 LONGEST_ABBREVIATION = max(map(len, ABBREVIATIONS))
 _CLOSING = r"""["'\u2019\u201d\u00bb)\]]*"""
 # The look-behind keeps a long run of marks from being tried again from each of them.
@@ -99,7 +58,8 @@ def sentence_ends(text: str) -> list[int]:
 
 def _is_abbreviated(text: str, stop: int) -> bool:
     """Whether the word before a full stop is an abbreviation or a single letter."""
-    word = _LAST_WORD.search(text, max(0, stop - LONGEST_ABBREVIATION - 1), stop).group()
+    match = _LAST_WORD.search(text, max(0, stop - LONGEST_ABBREVIATION - 1), stop)
+    word = match.group() if match else ""
     return word.lower() in ABBREVIATIONS or (len(word) == 1 and word.isalpha())
 
 
@@ -181,7 +141,7 @@ def _parts(text: str) -> Iterator[_Part]:
     White space before a sentence goes with it, as tokenizers that have pieces for a space before
     a word expect.
     """
-    ends = []
+    ends: list[int] = []
     for end in sentence_ends(text):
         begin = ends[-1] if ends else 0
         while end - begin > LONGEST_PART:

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from spacy_spanmed.cli.common import CONTEXT_SETTINGS
 from spacy_spanmed.cli.estimate import estimate as command
 from spacy_spanmed.pretraining.config import load_settings
-from spacy_spanmed.pretraining.estimate import Speed, estimate, measure_speed, read_speed
 from spacy_spanmed.pretraining.maskers import PMIMasker
+from spacy_spanmed.pretraining.reporting.estimate import Speed, estimate, measure_speed, read_speed
 
 app = typer.Typer()
 app.command("estimate", context_settings=CONTEXT_SETTINGS)(command)
@@ -67,7 +67,7 @@ def test_measured_here_leaves_nothing(config_file, tmp_path):
     before = sorted(p.name for p in tmp_path.iterdir())
     code, text = call(config_file, "--measure", "--steps", 3, "--training.batch_size", 4)
     assert code == 0, text
-    assert "measured here: 3 steps of 4 blocks of 32 tokens" in text
+    assert "measured here: 3 steps of 4 sequences of 32 tokens" in text
     assert "Peak memory of a worker: " in text and "MB (cpu)" in text
     row = next(line.split() for line in text.splitlines() if line.split()[:1] == ["1"])
     speed, tokens, hours = (float(cell.replace(",", "")) for cell in row[1:])
@@ -79,7 +79,7 @@ def test_measured_here_leaves_nothing(config_file, tmp_path):
 
 def test_a_masker_that_counts_phrases_needs_no_more_text(config_file):
     settings, _ = load_settings(config_file, {})
-    settings = settings.copy(update={"masker": PMIMasker(min_count=10**6)})
+    settings = settings.model_copy(update={"masker": PMIMasker(min_count=10**6)})
     assert measure_speed(settings, 1, Console(quiet=True)).tokens_per_second > 0
 
 

@@ -7,8 +7,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from spacy_spanmed.pretraining import curves, outcome
+from spacy_spanmed.pretraining import publishing
 from spacy_spanmed.pretraining.config import Paths
+from spacy_spanmed.pretraining.reporting import curves
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -94,10 +95,10 @@ def make_paths(tmp_path, **overrides):
 
 
 def test_figure_lies_beside_the_record_or_where_the_config_wants_it(tmp_path):
-    outcome.write_results(make_record(), make_paths(tmp_path), Console(file=StringIO()))
+    publishing.write_results(make_record(), make_paths(tmp_path), Console(file=StringIO()))
     assert (tmp_path / "metrics" / "run.svg").read_bytes()
     paths = make_paths(tmp_path, curves=tmp_path / "figures" / "a.svg")
-    outcome.write_results(make_record(), paths, Console(file=StringIO()))
+    publishing.write_results(make_record(), paths, Console(file=StringIO()))
     assert (tmp_path / "figures" / "a.svg").read_bytes()
 
 
@@ -109,9 +110,9 @@ def test_without_matplotlib_there_is_a_hint_and_a_record(tmp_path, monkeypatch):
             raise ImportError("No module named 'matplotlib'")
         return original(name, *args, **kwargs)
 
-    monkeypatch.setattr(outcome, "draw_curves", curves.draw_curves)
+    monkeypatch.setattr(publishing, "draw_curves", curves.draw_curves)
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
     out = StringIO()
-    outcome.write_results(make_record(), make_paths(tmp_path), Console(file=out, width=200))
+    publishing.write_results(make_record(), make_paths(tmp_path), Console(file=out, width=200))
     assert "pip install 'spacy_spanmed[pretrain]'" in out.getvalue()
     assert [p.name for p in (tmp_path / "metrics").iterdir()] == ["run.json"]

@@ -1,4 +1,5 @@
-"""Datasets in the format of Hugging Face: saved on disk, or fetched by name."""
+"""Columns of texts: Parquet files, and datasets in the format of Hugging Face, which are saved on
+disk or fetched by name. Read a piece of a row group at a time."""
 
 from __future__ import annotations
 
@@ -7,11 +8,61 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
-from .reading import Document, Meter, TextOptions
+from ...util.problems import Problems
+from ...util.text_files import Meter
+from .reading import Document, TextOptions
 
-PREFIX = "hf:"
 ROWS_AT_ONCE = 256
+DAMAGED = "damaged Parquet"
+PREFIX = "hf:"
 SAVED = ("dataset_dict.json", "state.json")  # one of them lies in what save_to_disk has written
+
+
+def read_parquet(
+    path: Path, options: TextOptions, meter: Meter, problems: Problems
+) -> Iterator[Document]:
+    """Read a Parquet file.
+
+    path (Path): The file.
+    options (TextOptions): ``text_field`` is the column of the text.
+    meter (Meter): Told, after each piece, what part of the file its rows are.
+    problems (Problems): Told of a file that is damaged, after the rows before the damage.
+    YIELDS (Document): A row; one without value (null) is a blank text.
+    RAISES (ValueError): pyarrow is missing, or the file has no such column.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise ValueError(
+            f"{path}: reading Parquet needs pyarrow: pip install 'spacy_spanmed[tables]'"
+        ) from None
+    field = options.text_field
+    size = path.stat().st_size
+    row = 0
+    try:
+        with pq.ParquetFile(path) as file:
+            schema = file.schema_arrow
+            if field not in schema.names:
+                raise ValueError(
+                    f"{path}: no column '{field}'; there are: {', '.join(schema.names)}. Set "
+                    "data.text_field."
+                )
+            kind = schema.field(field).type
+            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+                raise ValueError(f"{path}: the column '{field}' holds {kind}, not strings.")
+            rows = max(file.metadata.num_rows, 1)
+            for batch in file.iter_batches(ROWS_AT_ONCE, columns=[field], use_threads=False):
+                for text in batch.column(0).to_pylist():
+                    row += 1
+                    yield Document(text or "", f"{path}:{row}")
+                meter.done += size * batch.num_rows // rows
+    except pa.ArrowException as error:
+        problems.add(
+            DAMAGED,
+            str(path),
+            f"not a whole Parquet file (after {row:,} rows: {error}). Fetch it again.",
+        )
 
 
 class DatasetName(NamedTuple):
@@ -29,12 +80,12 @@ class DatasetName(NamedTuple):
     revision: str | None
 
 
-def is_saved(folder: Path) -> bool:
+def is_saved_dataset(folder: Path) -> bool:
     """Whether a folder is a dataset saved with ``save_to_disk``."""
     return any((folder / name).is_file() for name in SAVED)
 
 
-def parse_name(entry: str) -> DatasetName:
+def parse_dataset_name(entry: str) -> DatasetName:
     """Read the name of a dataset.
 
     entry (str): ``hf:NAME``, with or without ``?config=...&split=...&revision=...``.
@@ -52,7 +103,7 @@ def parse_name(entry: str) -> DatasetName:
     )
 
 
-def load(entry: str, *, streaming: bool = False) -> Any:
+def load_dataset(entry: str, *, streaming: bool = False) -> Any:
     """Open a dataset.
 
     entry (str): See :class:`DatasetName`.
@@ -66,10 +117,10 @@ def load(entry: str, *, streaming: bool = False) -> Any:
         raise ValueError(
             f"{entry}: reading Hugging Face datasets needs: pip install 'spacy_spanmed[datasets]'"
         ) from None
-    name, config, split, revision = parse_name(entry)
+    name, config, split, revision = parse_dataset_name(entry)
     folder = Path(name).expanduser()
     try:
-        if is_saved(folder):
+        if is_saved_dataset(folder):
             found = datasets.load_from_disk(str(folder))
             return found[split] if isinstance(found, datasets.DatasetDict) else found
         return datasets.load_dataset(
@@ -92,7 +143,7 @@ def find_commit(name: DatasetName) -> str:
     from huggingface_hub import HfApi
 
     try:
-        return HfApi().dataset_info(name.name, revision=name.revision).sha
+        return HfApi().dataset_info(name.name, revision=name.revision).sha or ""
     except Exception as error:  # of the Hub, of the network
         raise ValueError(
             f"The dataset '{name.name}' can't be found on the Hugging Face Hub "
@@ -100,7 +151,7 @@ def find_commit(name: DatasetName) -> str:
         ) from error
 
 
-def read(
+def read_dataset(
     entry: str, options: TextOptions, meter: Meter, *, streaming: bool = False
 ) -> Iterator[Document]:
     """Read a dataset.
@@ -108,11 +159,11 @@ def read(
     entry (str): See :class:`DatasetName`.
     options (TextOptions): ``text_field`` is the column of the text.
     meter (Meter): Told the size of what was read.
-    streaming (bool): See :func:`load`.
+    streaming (bool): See :func:`load_dataset`.
     YIELDS (Document): A row; one without value (None) is a blank text.
     RAISES (ValueError): It can't be opened, or has no such column of strings.
     """
-    data = load(entry, streaming=streaming)
+    data = load_dataset(entry, streaming=streaming)
     field = options.text_field
     if data.column_names is not None and field not in data.column_names:
         raise ValueError(

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from .arguments import check_arguments
-from .checkpoints import read_json
-from .config import Logging, PretrainSettings
-from .distributed import connect_workers
-from .maskers import SpanMasker
-from .record import peak_memory
-from .run import make_trainer, prepare
+from ..arguments import check_arguments
+from ..checkpoints import read_json
+from ..config import Logging, PretrainSettings
+from ..distributed import connect_workers
+from ..maskers import SpanMasker
+from ..preparing import make_trainer, prepare
+from ..record import peak_memory
 
 WARM_UP = 2  # steps: the first ones allocate memory, and compile
 
@@ -63,18 +63,18 @@ def measure_speed(settings: PretrainSettings, steps: int, console: Console) -> S
     """
     workers = connect_workers().num_processes
     check_arguments(settings, workers)
-    training = settings.training.copy(update={"log_every": 1})
+    training = settings.training.model_copy(update={"log_every": 1})
     # Only as many texts as the steps need: a large corpus would take long to tokenize.
     few = {"streaming": True, "shuffle_buffer": steps * training.batch_size, "exclude": []}
     with TemporaryDirectory() as folder:
         update = {
-            "paths": settings.paths.copy(update={"checkpoints": Path(folder)}),
-            "data": settings.data.copy(update=few),
+            "paths": settings.paths.model_copy(update={"checkpoints": Path(folder)}),
+            "data": settings.data.model_copy(update=few),
             "training": training,
             "masker": SpanMasker(getattr(settings.masker, "rate", 0.15)),
             "logging": Logging(),
         }
-        settings = settings.copy(update=update)
+        settings = settings.model_copy(update=update)
         prepared = prepare(settings, console)
         with console.status("Measuring ..."):
             trainer = make_trainer(prepared, settings, WARM_UP + steps, save=False)
@@ -83,8 +83,8 @@ def measure_speed(settings: PretrainSettings, steps: int, console: Console) -> S
     speeds = [entry["tokens_per_second"] for entry in log if "tokens_per_second" in entry]
     return Speed(
         median(speeds[WARM_UP:]) / workers,
-        f"measured here: {steps} steps of {training.batch_size} blocks of "
-        f"{prepared.blocks.mean_length:.0f} tokens",
+        f"measured here: {steps} steps of {training.batch_size} sequences of "
+        f"{prepared.sequences.mean_length:.0f} tokens",
         peak_memory(trainer.args.device),
     )
 
