@@ -10,10 +10,10 @@ from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 
 from ..corpora.docs import make_source_document
+from ..corpora.documents import SourceDocument
 from ..corpora.export import TABLE_FORMATS, import_pyarrow, write_tables
-from ..corpora.formats.registry import AUTO, FORMATS, get_writer
-from ..corpora.inputs import iter_docs, iter_texts, name_doc, predict
-from ..corpora.source import SourceDocument
+from ..corpora.formats.registry import AUTO, WRITTEN, get_writer
+from ..corpora.reading import iter_docs, iter_texts, name_doc, predict
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE, CorpusError, Problems
 from ..util.text_files import printable
@@ -28,7 +28,7 @@ from .common import (
 )
 from .evaluate import load_pipeline
 
-EXPORTS = (*(name for name, item in FORMATS.items() if item.written), *TABLE_FORMATS)
+EXPORTS = (*WRITTEN, *TABLE_FORMATS)
 SUFFIXES = {".pubtator": "pubtator", ".jsonl": "jsonl", ".json": "bioc-json"}
 
 # A Doc, and the text it was predicted from

@@ -8,7 +8,7 @@ import typer
 
 from ..corpora.alignment import lost_mentions
 from ..corpora.formats.registry import AUTO
-from ..corpora.inputs import iter_docs
+from ..corpora.reading import iter_docs
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE
 from .common import (

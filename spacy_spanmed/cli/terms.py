@@ -8,7 +8,7 @@ import spacy
 import typer
 
 from ..corpora.formats.registry import AUTO
-from ..corpora.inputs import iter_docs
+from ..corpora.reading import iter_docs
 from ..doc.mentions import get_mentions
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_text_atomically

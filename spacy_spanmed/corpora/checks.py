@@ -18,14 +18,14 @@ from srsly.msgpack import packb
 
 from ..doc.concepts import NO_ID
 from ..util.problems import Problems
+from .documents import SourceDocument, SourceMention, SourceRelation
 from .offsets import explain_mismatch, same_string, trim_mention
-from .source import SourceDocument, SourceMention, SourceRelation
 from .splits import stable_hash
 
 DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
 IN_SOURCE, KEPT, MERGED = "in the source", "kept", "merged into an equal one"
 UNUSABLE = "left out as unusable"
-# Lists of remarks in a mention's `info` (see `brat.py`), which equal mentions bring together
+# Lists of remarks in a mention's `info` (see `brat_reader.py`), which equal mentions bring together
 _JOINED = ("attributes", "events", "normalizations", "notes")
 
 

@@ -26,7 +26,7 @@ from ..doc.relations import (
 )
 from ..util.problems import Problems
 from .alignment import Tokenize, make_gold_doc, trim_offsets
-from .source import Passage, SourceDocument, SourceMention, SourceRelation
+from .documents import Passage, SourceDocument, SourceMention, SourceRelation
 
 SOURCE_KEY = "spanmed_source"
 NOT_A_DOC = "documents that can't become Docs"  # kind of problem

@@ -17,7 +17,7 @@ from ..doc.mentions import Mention
 from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
 from ..util.problems import CorpusError
 from .docs import make_source_document
-from .inputs import name_doc
+from .reading import name_doc
 
 TABLE_FORMATS = ("csv", "parquet")
 BATCH = 5000  # rows written at a time

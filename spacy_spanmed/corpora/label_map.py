@@ -21,7 +21,7 @@ import srsly
 
 from ..util.problems import CorpusError, Problems
 from .checks import MENTIONS, RELATIONS, UNUSABLE, count_left_out, split_composite
-from .source import SourceDocument, SourceRelation
+from .documents import SourceDocument, SourceRelation
 
 UNMAPPED = "left out by the label map"
 SECTIONS = ("entities", "relations")

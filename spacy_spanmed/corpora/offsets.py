@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .source import Offsets, SourceMention
+from .documents import Offsets, SourceMention
 
 SHOWN = 80  # characters of a string in a message
 NEARBY = 2000  # characters searched on each side for a string that isn't where it should be

@@ -12,6 +12,9 @@ from ..doc.layers import ENTITIES, META_KEY, RELATIONS, get_layers
 from ..doc.mentions import get_mentions
 from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
 from ..util.tables import Table
+from ..util.text_files import printable
+from .checks import DOCUMENTS, IN_SOURCE, KEPT, MENTIONS
+from .checks import RELATIONS as RELATION_FACTS
 
 TOTAL = "total"
 WIDTHS = (12, 16, 20, 30)
@@ -76,6 +79,33 @@ def describe(docs: Iterable[Doc]) -> dict[str, Any]:
     for doc in docs:
         description.add(doc)
     return description.to_dict()
+
+
+def tables(report: Mapping[str, Any]) -> list[Table]:
+    """RETURNS (List[Table]): The report of a conversion as tables."""
+    facts = dict(report["facts"])
+    kinds = (DOCUMENTS, MENTIONS, RELATION_FACTS)
+    fates: dict[str, list[int]] = {}
+    for name in list(facts):
+        kind, _, fate = name.partition(" ")
+        if kind in kinds and (fate in (IN_SOURCE, KEPT) or fate.startswith(("left out", "merged"))):
+            fates.setdefault(fate, [0] * len(kinds))[kinds.index(kind)] = facts.pop(name)
+    rows = [(fate, *numbers) for fate, numbers in sorted(fates.items(), key=lambda f: -f[1][0])]
+    rows.sort(key=lambda row: (row[0] != IN_SOURCE, row[0] != KEPT, row[0]))
+    result = [
+        Table("What became of the annotation", ("", *kinds), rows),
+        *split_tables(report["splits"]),
+    ]
+    if facts:
+        result.append(Table("Further counts", ("what", "number"), sorted(facts.items())))
+    if report["problems"]:
+        examples = report["examples"]
+        rows = [
+            (kind, number, printable(examples.get(kind, [""])[0]))
+            for kind, number in sorted(report["problems"].items())
+        ]
+        result.append(Table("Problems, left out", ("kind", "number", "first"), rows))
+    return result
 
 
 def split_tables(splits: Mapping[str, Any]) -> list[Table]:

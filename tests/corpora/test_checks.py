@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_spanmed.corpora.checks import check_documents
+from spacy_spanmed.corpora.documents import SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.label_map import LabelMap, map_labels, read_label_map
-from spacy_spanmed.corpora.source import SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError, Problems
 
 TEXT = "Aspirin inhibits COX-1 and  COX-2."

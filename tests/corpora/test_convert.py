@@ -15,9 +15,11 @@ from typer.testing import CliRunner
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora import convert as module
 from spacy_spanmed.corpora import docs as source_docs
-from spacy_spanmed.corpora.convert import convert, parse_split, tables
+from spacy_spanmed.corpora.convert import convert
 from spacy_spanmed.corpora.docbin import ShardWriter, read_docs
-from spacy_spanmed.corpora.inputs import iter_docs
+from spacy_spanmed.corpora.reading import iter_docs
+from spacy_spanmed.corpora.report import tables
+from spacy_spanmed.corpora.splits import parse_split
 from spacy_spanmed.doc.layers import get_layers
 from spacy_spanmed.doc.relations import get_concept_relation_tuples, get_relation_tuples
 from spacy_spanmed.util.problems import CorpusError, Problems

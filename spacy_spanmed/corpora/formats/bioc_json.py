@@ -16,8 +16,8 @@ from bioc import biocjson
 from ...util.files import write_text_atomically
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import BOM, open_bytes
-from ..source import SourceDocument
-from .bioc_documents import from_bioc
+from ..documents import SourceDocument
+from .bioc_reader import from_bioc
 from .bioc_writer import to_bioc
 
 LISTS = ("documents", "PubTator3")  # keys of the list of documents
@@ -35,7 +35,7 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     path (Path): The file, plain or gzipped.
     problems (Problems): Told of what can't be used: documents without id or with a wrong form,
         and annotations and relations with a wrong form.
-    YIELDS (SourceDocument): The documents; see `bioc_documents.from_bioc`.
+    YIELDS (SourceDocument): The documents; see `bioc_reader.from_bioc`.
     RAISES (CorpusError): On a file that isn't JSON to its end, or has no list of documents.
     RAISES (OSError): If the file can't be opened.
     """

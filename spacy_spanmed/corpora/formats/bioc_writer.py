@@ -1,4 +1,4 @@
-"""SourceDocuments to the BioC documents of the library `bioc`. Rules: see `bioc_documents.py`."""
+"""SourceDocuments to the BioC documents of the library `bioc`. Rules: see `bioc_reader.py`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bioc import (
     BioCSentence,
 )
 
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
-from .bioc_documents import (
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation
+from .bioc_reader import (
     ARGUMENT_KEYS,
     IDENTIFIER_KEYS,
     ROLES,

@@ -1,4 +1,4 @@
-"""Writing brat standoff. See `brat.py` for what its lines mean and where they are kept."""
+"""Writing brat standoff. See `brat_reader.py` for what its lines mean and where they are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ...util.problems import CorpusError
-from ..source import SourceDocument, SourceMention, SourceRelation
+from ..documents import SourceDocument, SourceMention, SourceRelation
 
 TEXT, ANNOTATION = ".txt", ".ann"
 NEGATION, REFERENCE = "Negation", "Reference"

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ...util.problems import Problems
 from ...util.text_files import file_stem, read_lines
-from ..source import SourceDocument, SourceMention
+from ..documents import SourceDocument, SourceMention
 
 DOCUMENT_START = "-DOCSTART-"
 UNNAMED = "ENTITY"  # the type of tags that have none

@@ -37,7 +37,7 @@ from ...doc.layers import LAYERS, SPANS_KEY
 from ...doc.relations import ConceptRelationTuple, RelationTuple
 from ...util.problems import Problems
 from ...util.text_files import file_stem, read_lines
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation
 from .jsonl_writer import write
 from .strict_json import Object, Unusable, get, get_info, get_name, name_type, parse_object
 

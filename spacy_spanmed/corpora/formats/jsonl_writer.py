@@ -9,7 +9,7 @@ from typing import Any
 
 from ...util.files import write_text_atomically
 from ...util.problems import CorpusError
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation
 
 _Object = dict[str, Any]
 

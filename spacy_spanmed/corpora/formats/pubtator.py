@@ -26,7 +26,7 @@ from pathlib import Path
 from ...util.files import write_text_atomically
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import read_lines
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation
 
 NO_IDENTIFIER = frozenset({"", "-", "-1"})
 SEPARATOR = ","  # what the writer puts between identifiers unless the source had another

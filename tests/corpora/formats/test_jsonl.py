@@ -4,7 +4,7 @@ import pytest
 import spacy
 from spacy.tokens import Span
 
-from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
+from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.doc.layers import set_layers
 from spacy_spanmed.doc.relations import JSON_EXTENSIONS, Relation, set_concept_relation_tuples
 from spacy_spanmed.util.problems import CorpusError

@@ -13,13 +13,11 @@ from spacy_spanmed.corpora.formats import registry as formats
 from spacy_spanmed.corpora.formats.registry import (
     FORMATS,
     detect_format,
-    find_layers,
     get_reader,
     get_writer,
-    read_documents,
-    read_sources,
 )
 from spacy_spanmed.corpora.label_map import LabelMap
+from spacy_spanmed.corpora.reading import find_layers, read_documents
 from spacy_spanmed.util.problems import CorpusError, Problems
 from tests.corpora.sources import CONLL, PUBTATOR, pack, write_sources
 
@@ -137,9 +135,9 @@ def test_unknown_layers(paths):
 
 def test_an_id_in_two_sources(paths):
     with pytest.raises(CorpusError, match="'101' comes a second time"):
-        list(read_sources([paths["pubtator"]] * 2))
+        list(read_documents([paths["pubtator"]] * 2))
     problems = Problems("skip")
-    assert len(list(read_sources([paths["pubtator"]] * 2, problems=problems))) == 3
+    assert len(list(read_documents([paths["pubtator"]] * 2, problems=problems))) == 3
     assert problems.counts == {"document id used before": 3}
 
 
@@ -162,7 +160,7 @@ def test_a_missing_package(monkeypatch):
 def test_what_relations_connect_is_told_of_each_source(paths):
     sources = [paths["pubtator"], paths["brat"]]
     for order in (sources, sources[::-1]):
-        found = {document.id: document.relates_concepts for document in read_sources(order)}
+        found = {document.id: document.relates_concepts for document in read_documents(order)}
         assert found["101"] is found["102"] is True
         assert [value for name, value in found.items() if not name.startswith("10")] == [False]
 

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation
 
 from ...util.problems import Problems
-from ..source import Offsets, Passage, SourceDocument, SourceMention, SourceRelation
+from ..documents import Offsets, Passage, SourceDocument, SourceMention, SourceRelation
 from .pubtator import split_identifiers
 
 IDENTIFIER_KEYS = frozenset(

@@ -28,7 +28,7 @@ from typing import Any
 
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import NOT_UTF8, read_lines
-from ..source import Offsets, SourceDocument, SourceMention, SourceRelation
+from ..documents import Offsets, SourceDocument, SourceMention, SourceRelation
 from .brat_writer import (
     ANNOTATION,
     NEGATION,
@@ -38,7 +38,6 @@ from .brat_writer import (
     TEXT,
     beside,
     decode_name,
-    write,
 )
 
 BIONLP = (".a1", ".a2")
@@ -54,8 +53,6 @@ _EXAMPLES = {
     "M": "M1<tab>Name E1",
     "N": "N1<tab>Reference T1 DB:identifier<tab>text",
 }
-
-__all__ = ["read", "write"]
 
 _Line = tuple[str, str, str, str | None]  # place, id, second and third column
 
