@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
-from spacy_spanmed.corpora.formats.jsonl import read
-from spacy_spanmed.corpora.formats.jsonl_writer import write
+from spacy_spanmed.corpora.formats.jsonl import read, write
 from spacy_spanmed.util.problems import CorpusError, Problems
 from tests.corpora.formats.jsonl_sources import load
 
