@@ -110,7 +110,7 @@ def explain(error: ValidationError) -> str:
         return f"{where} is missing. Add it."
     if kind == "unexpected_keyword_argument":
         return f"{where} is unknown. Remove it, or correct its name."
-    if kind in ("greater_than_equal", "less_than"):
+    if kind in ("greater_than_equal", "less_than", "less_than_equal"):
         return f"{where} is too large for an offset. Correct it."
     reason = first["ctx"]["error"] if kind == "value_error" else f"can't be used. {first['msg']}."
     return f"{where} {reason}"

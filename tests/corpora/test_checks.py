@@ -337,7 +337,10 @@ def test_strict_label_map(tmp_path):
         ("entities: [a]", "not a label map"),
         ("entitys:\n  A: B", "'entitys' is unknown"),
         ("path: x", "'path' is unknown"),
-        ("entities:\n  A: 1", r"'entities\.A' is a number\. It must be a string\. .* quotes around"),
+        (
+            "entities:\n  A: 1",
+            r"'entities\.A' is a number\. It must be a string\. .* quotes around",
+        ),
         ("entities:\n  A: ''", r"'entities\.A' .* at least 1 character"),
         ("entities:\n  1: A", r"'entities\[1\]' is a number\. It must be a string"),
         ("strict: maybe", "'strict' is a string. It must be true or false"),

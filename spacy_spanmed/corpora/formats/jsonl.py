@@ -169,7 +169,10 @@ class _Annotation:
             self._read_list(value, key, "relation", lambda *each: relations.append(make(*each)))
         passages = self._document.passages
         self._read_list(
-            value, "passages", "passage", lambda *each: passages.append(_make(Passage, *each, name=""))
+            value,
+            "passages",
+            "passage",
+            lambda *each: passages.append(_make(Passage, *each, name="")),
         )
 
     def _read_list(
