@@ -111,9 +111,6 @@ def _check_storable(document: SourceDocument) -> None:
     packb(values, use_bin_type=True)
 
 
-# -------------------------------------------------------------------------- mentions
-
-
 def _check_mentions(
     document: SourceDocument, problems: Problems, facts: Counter
 ) -> tuple[list[SourceMention], dict[str, str | None]]:
@@ -213,9 +210,6 @@ def _check_mention(
     return None
 
 
-# ------------------------------------------------------------------------- relations
-
-
 def _check_relations(
     document: SourceDocument,
     mentions: list[SourceMention],
@@ -295,9 +289,6 @@ def _is_composite(argument: str, concepts: set[str]) -> bool:
 def split_composite(argument: str) -> list[str]:
     """RETURNS (List[str]): The identifiers that a relation's argument may join."""
     return re.split(r"[|,;]", argument)
-
-
-# ---------------------------------------------------------------------------- counts
 
 
 def _count(

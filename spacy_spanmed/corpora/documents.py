@@ -10,6 +10,7 @@ The types of the fields are also those that `validation.check` holds JSON to.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..doc.layers import LAYERS
 from .validation import Flag, Info, Name, Offset
@@ -108,3 +109,17 @@ class SourceDocument:
     info: Info = field(default_factory=dict)
     place: str = field(default="", compare=False)
     relates_concepts: bool | None = field(default=None, compare=False)
+
+
+def get_strings(info: dict[str, Any], key: str, size: int | None = None) -> list[str]:
+    """Look up an entry of `info` for a writer: other formats may use the key otherwise.
+
+    info (Dict[str, Any]): Of a mention, relation and so on.
+    key (str): The key.
+    size (Optional[int]): How many strings there must be. Defaults to None: any number.
+    RETURNS (List[str]): The entry, if it is such a list of strings; else an empty list.
+    """
+    value = info.get(key)
+    if not isinstance(value, list) or (size is not None and len(value) != size):
+        return []
+    return value if all(isinstance(item, str) for item in value) else []

@@ -48,7 +48,8 @@ class Description:
         if ENTITIES in layers:
             for start, end, label in get_mentions(doc):
                 counts["mentions"][label] += 1
-                width = len(doc.char_span(start, end, alignment_mode="expand"))
+                span = doc.char_span(start, end, alignment_mode="expand")
+                width = len(span) if span is not None else 0
                 for limit in WIDTHS:
                     counts["wider_than"][str(limit)] += width > limit
         if RELATIONS in layers:
@@ -131,7 +132,7 @@ def _with_total(numbers: list[int]) -> tuple[int, ...]:
 
 def _by_label(splits: Mapping[str, Any], key: str) -> list[tuple[Any, ...]]:
     names = {name for split in splits.values() for name in split[key]}
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in names:
         numbers = [split[key].get(name, 0) for split in splits.values()]
         rows.append((name or "(none)", *_with_total(numbers)))

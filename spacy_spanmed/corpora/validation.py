@@ -70,15 +70,16 @@ Made = TypeVar("Made")
 
 
 @cache
-def _get_adapter(kind: type[Made]) -> TypeAdapter[Made]:
+def _get_adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
 def check(kind: type[Made], value: Any) -> Made:
     """RETURNS (Made): A value as an object of that type, such as a dataclass or a model.
     RAISES (Unusable): If it is none."""
+    adapter: TypeAdapter[Made] = _get_adapter(kind)  # type: ignore[arg-type]  # mypy: no Hashable
     try:
-        return _get_adapter(kind).validate_python(value)
+        return adapter.validate_python(value)
     except ValidationError as error:
         raise Unusable(explain(error)) from None
 

@@ -7,8 +7,9 @@ makes BioC objects of it. What a document may leave out (PubTator3 leaves out mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import ijson
 from bioc import biocjson
@@ -143,7 +144,7 @@ def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
     repeated: str | None = None
     builder: ijson.ObjectBuilder | None = None
     with open_bytes(path) as file:
-        if file.peek(len(BOM))[: len(BOM)] == BOM:
+        if cast(BufferedReader, file).peek(len(BOM))[: len(BOM)] == BOM:
             file.read(len(BOM))
         try:
             for event, value in ijson.basic_parse(file, use_float=True):

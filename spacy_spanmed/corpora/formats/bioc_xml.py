@@ -109,7 +109,9 @@ def _refuse_entities(path: Path) -> None:
             f"characters that the entities stand for."
         )
 
-    def see_doctype(name: str, system: str, public: str, has_declarations: int) -> None:
+    def see_doctype(
+        name: str, system: str | None, public: str | None, has_declarations: bool
+    ) -> None:
         if has_declarations:
             refuse()
 

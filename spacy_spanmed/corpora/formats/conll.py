@@ -157,8 +157,7 @@ class _Builder:
                 )
             return
         prefix, label = match[1], match[2] or UNNAMED
-        continues = prefix in "ILE" and before is not None and before.label == label
-        if continues:
+        if prefix in "ILE" and before is not None and before.label == label:
             before.end = end
         elif prefix in "LE":
             self.problems.add(

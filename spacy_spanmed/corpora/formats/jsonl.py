@@ -155,7 +155,10 @@ class _Annotation:
         value = {**value, **_get_extensions(value)}
         for key, of_doc in (("ents", True), ("spans", grouped), ("entities", False)):
             self._read_list(
-                value, key, "span", lambda *each: mentions.append(_make_mention(*each, of_doc))
+                value,
+                key,
+                "span",
+                lambda item, place: mentions.append(_make_mention(item, place, of_doc)),
             )
         for mention in mentions:
             self._by_key.setdefault(_key(mention), []).append(mention)
@@ -279,7 +282,7 @@ def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
     mention = _make(SourceMention, item, place)
     known = item.get("kb_id")
     if known is not None:
-        known = check(Name, known)  # type: ignore[arg-type]
+        known = check(Name, known)
     if known and item.get("concepts") is None:
         mention.concepts = split_ids(known) if of_doc else [known]  # a Doc's may join several
     return mention
@@ -311,7 +314,7 @@ def write(documents: Iterable[SourceDocument], path: Path) -> None:
 
 
 def _format(document: SourceDocument) -> str:
-    value = {
+    value: Object = {
         "id": document.id,
         "text": document.text,
         "layers": document.layers,
@@ -320,8 +323,10 @@ def _format(document: SourceDocument) -> str:
         "relations": [_given(r, "head tail label", "concepts negated id info")
                       for r in document.relations],
     }  # fmt: skip
-    passages = [_given(passage, "name start end", "info") for passage in document.passages]
-    value |= {key: item for key, item in (("passages", passages), ("meta", document.info)) if item}
+    if document.passages:
+        value["passages"] = [_given(p, "name start end", "info") for p in document.passages]
+    if document.info:
+        value["meta"] = document.info
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError, RecursionError) as error:
