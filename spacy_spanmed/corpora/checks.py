@@ -18,8 +18,8 @@ from srsly.msgpack import packb
 
 from ..doc.concepts import NO_ID
 from ..util.problems import Problems
+from .alignment import explain_mismatch, same_string, trim_mention
 from .documents import SourceDocument, SourceMention, SourceRelation
-from .offsets import explain_mismatch, same_string, trim_mention
 from .splits import stable_hash
 
 DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
@@ -81,8 +81,8 @@ def _check_document(document: SourceDocument, seen: set[int], problems: Problems
         problems.add(
             "text or values that can't be stored",
             document.place,
-            f"Document {document.id!r} can't be stored ({error}). Remove half characters "
-            "(surrogates such as \\ud800), numbers of more than 64 bits and very deep nesting.",
+            f"Document {document.id!r} can't be stored ({error}). Remove lone surrogates (such as "
+            "\\ud800), numbers of more than 64 bits and very deep nesting.",
         )
         return False
     if document.id:

@@ -91,8 +91,9 @@ def tables(report: Mapping[str, Any]) -> list[Table]:
         kind, _, fate = name.partition(" ")
         if kind in kinds and (fate in (IN_SOURCE, KEPT) or fate.startswith(("left out", "merged"))):
             fates.setdefault(fate, [0] * len(kinds))[kinds.index(kind)] = facts.pop(name)
-    rows = [(fate, *numbers) for fate, numbers in sorted(fates.items(), key=lambda f: -f[1][0])]
-    rows.sort(key=lambda row: (row[0] != IN_SOURCE, row[0] != KEPT, row[0]))
+    order = [fate for fate in (IN_SOURCE, KEPT) if fate in fates]
+    order += sorted(fates.keys() - set(order))
+    rows: list[tuple[Any, ...]] = [(fate, *fates[fate]) for fate in order]
     result = [
         Table("What became of the annotation", ("", *kinds), rows),
         *split_tables(report["splits"]),
