@@ -25,6 +25,10 @@ from .common import (
     make_problems,
 )
 
+# Options of all commands that read corpora
+SourceFormat = Annotated[str, typer.Option(help=FORMAT_HELP)]
+OnError = Annotated[str, typer.Option(help=ON_ERROR_HELP)]
+
 
 def convert(
     paths: Annotated[
@@ -33,7 +37,7 @@ def convert(
             metavar="SOURCE... OUT", help="Files, or folders of brat; last, the output."
         ),
     ],
-    format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
+    format: SourceFormat = AUTO,
     labels: Annotated[
         Path | None,
         typer.Option(help="YAML file with other names for labels; null leaves one out."),
@@ -45,7 +49,7 @@ def convert(
             "and relations if there is any."
         ),
     ] = None,
-    on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
+    on_error: OnError = RAISE,
     split: Annotated[
         str | None,
         typer.Option(
