@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,34 +154,31 @@ class _Annotation:
         mentions, relations = self._document.mentions, self._document.relations
         value, grouped = self._ungroup(value)
         value = {**value, **_get_extensions(value)}
-        for key, of_doc in (("ents", True), ("spans", grouped), ("entities", False)):
-            self._read_list(
-                value,
-                key,
-                "span",
-                lambda item, place: mentions.append(_make_mention(item, place, of_doc)),
-            )
+        of_doc = partial(_make_mention, of_doc=True)
+        mentions += self._make_all(value, "ents", "span", of_doc)
+        mentions += self._make_all(value, "spans", "span", of_doc if grouped else _make_mention)
+        mentions += self._make_all(value, "entities", "span", _make_mention)
         for mention in mentions:
             self._by_key.setdefault(_key(mention), []).append(mention)
-        self._read_list(value, "_.concept_mentions", "concept", self._add_concept)
+        for name, wanted in self._make_all(value, "_.concept_mentions", "concept", _read_concept):
+            for mention in (m for key in wanted for m in self._by_key.get(key, ())):
+                if name not in mention.concepts:
+                    mention.concepts.append(name)
         self._ids = {mention.id for mention in mentions}
         for key, make in (
             ("relations", self._make_relation),
             ("_.relation_tuples", self._make_stored),
             ("_.concept_relation_tuples", _make_stored_of_concepts),
         ):
-            self._read_list(value, key, "relation", lambda *each: relations.append(make(*each)))
-        passages = self._document.passages
-        self._read_list(
-            value,
-            "passages",
-            "passage",
-            lambda *each: passages.append(_make(Passage, *each, name="")),
-        )
+            relations += self._make_all(value, key, "relation", make)
+        make_passage = partial(_make, Passage, name="")
+        self._document.passages += self._make_all(value, "passages", "passage", make_passage)
 
-    def _read_list(
-        self, value: Object, key: str, kind: str, use: Callable[[Any, str], None]
-    ) -> None:
+    def _make_all(
+        self, value: Object, key: str, kind: str, make: Callable[[Any, str], Made]
+    ) -> Iterator[Made]:
+        """YIELDS (Made): What is made of each item in a list, given it and its place. Those that
+        can't be used are problems."""
         place = self._document.place
         try:
             items = get_list(value, key) or []
@@ -190,9 +188,11 @@ class _Annotation:
         for i, item in enumerate(items):
             place = f"{self._document.place}, {key}[{i}]"
             try:
-                use(item, place)
+                made = make(item, place)
             except Unusable as error:
                 self._problems.add(f"unusable {kind}", place, str(error))
+            else:
+                yield made
 
     def _ungroup(self, value: Object) -> tuple[Object, bool]:
         """RETURNS (Tuple[Object, bool]): A line with a list of "spans", and whether they were in a
@@ -209,17 +209,6 @@ class _Annotation:
                 f"be read {SPANS_KEY!r}, and remove the others.",
             )
         return {**value, "spans": spans.get(SPANS_KEY)}, True
-
-    def _add_concept(self, item: Any, place: str) -> None:
-        """A concept as `Doc.to_json` writes it, [id, [[start, end, label], ...]]: its mentions get
-        the id."""
-        if not isinstance(item, list) or [type(part) for part in item] != [str, list]:
-            raise Unusable("no list of an id and a list of mentions.")
-        name, mentions = item
-        for wanted in [_make_mention(mention, place) for mention in mentions]:
-            for mention in self._by_key.get(_key(wanted), ()):
-                if name not in mention.concepts:
-                    mention.concepts.append(name)
 
     def _make_relation(self, item: Any, place: str) -> SourceRelation:
         of_prodigy = isinstance(item, dict) and "tail" not in item
@@ -286,6 +275,15 @@ def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
     if known and item.get("concepts") is None:
         mention.concepts = split_ids(known) if of_doc else [known]  # a Doc's may join several
     return mention
+
+
+def _read_concept(item: Any, place: str) -> tuple[str, list[_Key]]:
+    """RETURNS (Tuple[str, List[Tuple[int, int, str]]]): A concept as `Doc.to_json` writes it: its
+    id and its mentions."""
+    if not isinstance(item, list) or [type(part) for part in item] != [str, list]:
+        raise Unusable("no list of an id and a list of mentions.")
+    name, mentions = item
+    return name, [_key(_make_mention(mention, place)) for mention in mentions]
 
 
 def _make_stored_of_concepts(item: Any, place: str) -> SourceRelation:
