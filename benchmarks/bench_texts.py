@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from spacy_spanmed.corpora.docbin import is_docs
 from spacy_spanmed.corpora.formats.registry import detect_format
-from spacy_spanmed.corpora.inputs import iter_texts
+from spacy_spanmed.corpora.reading import iter_texts
 from spacy_spanmed.pretraining.texts.reading import TextOptions
 from spacy_spanmed.pretraining.texts.sources import read_texts as read_plain_texts
 from spacy_spanmed.util.problems import CorpusError, Problems

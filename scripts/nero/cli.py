@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spacy_spanmed.cli.common import errors_in_one_line
-from spacy_spanmed.corpora.labels import write_labels
+from spacy_spanmed.corpora.docbin import write_labels
 from spacy_spanmed.pipeline.tokenizer import create_tokenizer
 from spacy_spanmed.util.files import write_atomically
 from spacy_spanmed.util.tables import print_tables

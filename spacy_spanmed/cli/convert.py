@@ -7,10 +7,12 @@ import typer
 from rich.console import Console
 
 from ..corpora.convert import convert as convert_sources
-from ..corpora.convert import parse_split, report_path, tables
+from ..corpora.convert import report_path
 from ..corpora.docbin import SHARD_SIZE
 from ..corpora.formats.registry import AUTO
 from ..corpora.label_map import read_label_map
+from ..corpora.report import tables
+from ..corpora.splits import parse_split
 from ..util.problems import RAISE
 from ..util.tables import print_tables
 from ..util.text_files import printable
@@ -23,6 +25,10 @@ from .common import (
     make_problems,
 )
 
+# Options of all commands that read corpora
+SourceFormat = Annotated[str, typer.Option(help=FORMAT_HELP)]
+OnError = Annotated[str, typer.Option(help=ON_ERROR_HELP)]
+
 
 def convert(
     paths: Annotated[
@@ -31,7 +37,7 @@ def convert(
             metavar="SOURCE... OUT", help="Files, or folders of brat; last, the output."
         ),
     ],
-    format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
+    format: SourceFormat = AUTO,
     labels: Annotated[
         Path | None,
         typer.Option(help="YAML file with other names for labels; null leaves one out."),
@@ -43,7 +49,7 @@ def convert(
             "and relations if there is any."
         ),
     ] = None,
-    on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
+    on_error: OnError = RAISE,
     split: Annotated[
         str | None,
         typer.Option(

@@ -10,25 +10,18 @@ from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 
 from ..corpora.docs import make_source_document
+from ..corpora.documents import SourceDocument
 from ..corpora.export import TABLE_FORMATS, import_pyarrow, write_tables
-from ..corpora.formats.registry import AUTO, FORMATS, get_writer
-from ..corpora.inputs import iter_docs, iter_texts, name_doc, predict
-from ..corpora.source import SourceDocument
+from ..corpora.formats.registry import AUTO, WRITTEN, get_writer
+from ..corpora.reading import iter_docs, iter_texts, name_doc, predict
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE, CorpusError, Problems
 from ..util.text_files import printable
-from .common import (
-    FORMAT_HELP,
-    ON_ERROR_HELP,
-    document_progress,
-    errors_in_one_line,
-    fail,
-    make_problems,
-    print_left_out,
-)
+from .common import document_progress, errors_in_one_line, fail, make_problems, print_left_out
+from .convert import OnError, SourceFormat
 from .evaluate import load_pipeline
 
-EXPORTS = (*(name for name, item in FORMATS.items() if item.written), *TABLE_FORMATS)
+EXPORTS = (*WRITTEN, *TABLE_FORMATS)
 SUFFIXES = {".pubtator": "pubtator", ".jsonl": "jsonl", ".json": "bioc-json"}
 
 # A Doc, and the text it was predicted from
@@ -55,8 +48,8 @@ def export(
         str | None,
         typer.Option(help="Pipeline, by name or directory, to run over the texts of the input."),
     ] = None,
-    input_format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
-    on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
+    input_format: SourceFormat = AUTO,
+    on_error: OnError = RAISE,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
 ) -> None:
     """Export entities and relations: PubTator, BioC, brat, JSON lines, or tables.

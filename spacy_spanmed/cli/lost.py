@@ -1,25 +1,20 @@
 """`spanmed lost`: which gold mentions a tokenizer can't express."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import spacy
 import typer
+from spacy.tokens import Doc
 
 from ..corpora.alignment import lost_mentions
 from ..corpora.formats.registry import AUTO
-from ..corpora.inputs import iter_docs
+from ..corpora.reading import iter_docs
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE
-from .common import (
-    FORMAT_HELP,
-    ON_ERROR_HELP,
-    document_progress,
-    errors_in_one_line,
-    fail,
-    make_problems,
-    print_left_out,
-)
+from .common import document_progress, errors_in_one_line, fail, make_problems, print_left_out
+from .convert import OnError, SourceFormat
 from .evaluate import load_pipeline
 
 
@@ -33,8 +28,8 @@ def lost(
         ),
     ] = None,
     examples: Annotated[int, typer.Option(min=0, help="Examples to print.")] = 20,
-    format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
-    on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
+    format: SourceFormat = AUTO,
+    on_error: OnError = RAISE,
 ) -> None:
     """Show the gold mentions that begin or end inside a token, which no pipeline can then find.
 
@@ -49,7 +44,7 @@ def lost(
         tokenize = nlp.tokenizer if nlp else create_tokenizer(spacy.blank("en"))
         with document_progress("Examining") as show:
 
-            def watch():
+            def watch() -> Iterator[Doc]:
                 for done, doc in enumerate(iter_docs(data, tokenize, problems, format), start=1):
                     yield doc
                     show(done)

@@ -8,20 +8,13 @@ import spacy
 import typer
 
 from ..corpora.formats.registry import AUTO
-from ..corpora.inputs import iter_docs
+from ..corpora.reading import iter_docs
 from ..doc.mentions import get_mentions
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_text_atomically
 from ..util.problems import RAISE
-from .common import (
-    FORMAT_HELP,
-    ON_ERROR_HELP,
-    document_progress,
-    errors_in_one_line,
-    fail,
-    make_problems,
-    print_left_out,
-)
+from .common import document_progress, errors_in_one_line, fail, make_problems, print_left_out
+from .convert import OnError, SourceFormat
 
 
 def terms(
@@ -34,8 +27,8 @@ def terms(
         ),
     ],
     min_count: Annotated[int, typer.Option(min=1, help="Leave out terms with fewer mentions.")] = 1,
-    format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
-    on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
+    format: SourceFormat = AUTO,
+    on_error: OnError = RAISE,
 ) -> None:
     """Collect the distinct gold mentions of corpora: terms for spanmed.EntityMasker.v1.
 

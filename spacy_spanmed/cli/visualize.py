@@ -15,8 +15,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..corpora.docbin import is_docs, read_docs
-from ..corpora.inputs import iter_texts, predict
-from ..corpora.source import SourceDocument
+from ..corpora.documents import SourceDocument
+from ..corpora.reading import iter_texts, predict
 from ..util.files import write_atomically
 from ..util.problems import SKIP, CorpusError, Problems
 from ..util.text_files import file_stem, open_bytes, printable

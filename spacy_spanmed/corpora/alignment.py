@@ -1,14 +1,16 @@
-"""Gold Docs from text and character offsets, in which every gold mention is exactly expressible.
+"""Mentions against their text and its tokens: gold Docs in which every mention is expressible.
 
 The pipeline's tokenizer decides on tokens; where a gold mention or argument starts or ends inside
 a token, that token is split there. So nothing is lost to tokenization in training data, and
-`lost_mentions` tells what the tokenizer alone can't express, at prediction time.
+`lost_mentions` tells what the tokenizer alone can't express, at prediction time. Where offsets
+don't hold the string that a source gives, `explain_mismatch` says where it went.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from spacy.tokens import Doc, Span
@@ -17,6 +19,10 @@ from spacy.util import filter_spans
 from ..doc.layers import ENTITIES, META_KEY, RELATIONS, SPANS_KEY, set_layers
 from ..doc.mentions import Mention, get_mentions
 from ..doc.relations import RelationTuple, set_concept_relation_tuples, set_relation_tuples
+from .documents import Offsets, SourceMention
+
+SHOWN = 80  # characters of a string in a message
+NEARBY = 2000  # characters searched on each side for a string that isn't where it should be
 
 Tokenize = Callable[[str], Doc]
 
@@ -45,6 +51,20 @@ def trim_offsets(text: str, start: int, end: int) -> tuple[int, int]:
             f"Leave empty mentions out."
         )
     return start, end
+
+
+def trim_mention(text: str, mention: SourceMention) -> SourceMention:
+    """Trim white space from a mention's ends.
+
+    text (str): The text.
+    mention (SourceMention): None of its fragments may be nothing but white space.
+    RETURNS (SourceMention): The same object if there is nothing to trim.
+    """
+    start, end = trim_offsets(text, mention.start, mention.end)
+    if (start, end) == (mention.start, mention.end):
+        return mention
+    fragments = [(max(a, start), min(b, end)) for a, b in mention.fragments]
+    return replace(mention, start=start, end=end, fragments=fragments)
 
 
 def split_tokens(doc: Doc, boundaries: Iterable[int]) -> Doc:
@@ -181,3 +201,82 @@ def lost_mentions(docs: Iterable[Doc], tokenize: Tokenize, max_examples: int = 2
                 before, after = text[max(0, start - 20) : start], text[end : end + 20]
                 examples.append(f"{before}[[{text[start:end]}]]{after} ({label or 'no label'})")
     return LostMentions(lost, total, examples)
+
+
+def same_string(a: str, b: str) -> bool:
+    """RETURNS (bool): Whether two strings are equal but for white space. Formats that keep a
+    mention on one line replace line ends by spaces, and some drop them."""
+    return a == b or "".join(a.split()) == "".join(b.split())
+
+
+def explain_mismatch(text: str, parts: Sequence[Offsets], given: str) -> str:
+    """Say what is at a mention's place, and how its offsets may have come about.
+
+    text (str): The text.
+    parts (Sequence[Tuple[int, int]]): The mention's fragments, at least one, within the text.
+    given (str): The string that should be there.
+    RETURNS (str): A few sentences, with a remedy.
+    """
+    found = " ".join(text[a:b] for a, b in parts)
+    message = f"the text there is {_shorten(found)}, but the source gives {_shorten(given)}."
+    start, end = parts[0][0], parts[-1][1]
+    unit = _find_unit(text, start, end, given) if len(parts) == 1 else None
+    if unit:
+        return f"{message} The offsets count {unit}: make them count characters."
+    shifted = find_nearby(text, given, start)
+    if shifted is None:
+        return f"{message} Do text and offsets belong together? Correct one of them."
+    if shifted == start:
+        return f"{message} {_explain_end(end, start + len(given), len(parts))}"
+    shift = start - shifted
+    hint = ""
+    if abs(shift) == 1:
+        hint = " (a byte-order mark, a line end, or counting from 1?)"
+    return (
+        f"{message} That string is at character {shifted}, so the offset is {abs(shift)} too "
+        f"{'high' if shift > 0 else 'low'}{hint}. Correct the offsets, or the text before it."
+    )
+
+
+def _explain_end(end: int, right: int, parts: int) -> str:
+    if end == right and parts > 1:
+        return "That string is there in one piece. Leave the fragments out, or correct the string."
+    shift = end - right
+    hint = " (ends are exclusive: the character after the last)" if shift == -1 else ""
+    return (
+        f"That string begins there but ends at character {right}, so the end is {abs(shift)} too "
+        f"{'high' if shift > 0 else 'low'}{hint}. Correct the end, or the string."
+    )
+
+
+def _shorten(string: str) -> str:
+    return repr(string if len(string) <= SHOWN else string[:SHOWN] + "...")
+
+
+def find_nearby(text: str, string: str, start: int) -> int | None:
+    """RETURNS (Optional[int]): The place of a string that is closest to a character of the text;
+    None if it doesn't occur within some thousands of characters."""
+    if not string:
+        return None
+    places: list[int] = []
+    before = text.rfind(string, max(0, start - NEARBY), start + len(string))
+    after = text.find(string, start, start + NEARBY)
+    places = [place for place in (before, after) if place >= 0]
+    return min(places, key=lambda place: abs(place - start)) if places else None
+
+
+def _find_unit(text: str, start: int, end: int, given: str) -> str | None:
+    """RETURNS (Optional[str]): What offsets count instead of characters, if the string tells."""
+    views = (
+        ("bytes of UTF-8", text.encode("utf-8")[start:end].decode("utf-8", "replace")),
+        (
+            "UTF-16 units, as in Java and JavaScript",
+            text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", "replace"),
+        ),
+        ("a line end of two characters as one", text.replace("\r\n", "\n")[start:end]),
+        ("a line end of one character as two", text.replace("\n", "\r\n")[start:end]),
+    )
+    for unit, string in views:
+        if string == given:
+            return unit
+    return None

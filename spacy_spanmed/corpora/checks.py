@@ -18,14 +18,14 @@ from srsly.msgpack import packb
 
 from ..doc.concepts import NO_ID
 from ..util.problems import Problems
-from .offsets import explain_mismatch, same_string, trim_mention
-from .source import SourceDocument, SourceMention, SourceRelation
+from .alignment import explain_mismatch, same_string, trim_mention
+from .documents import SourceDocument, SourceMention, SourceRelation
 from .splits import stable_hash
 
 DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
 IN_SOURCE, KEPT, MERGED = "in the source", "kept", "merged into an equal one"
 UNUSABLE = "left out as unusable"
-# Lists of remarks in a mention's `info` (see `brat.py`), which equal mentions bring together
+# Lists of remarks in a mention's `info` (see `brat_reader.py`), which equal mentions bring together
 _JOINED = ("attributes", "events", "normalizations", "notes")
 
 
@@ -81,8 +81,8 @@ def _check_document(document: SourceDocument, seen: set[int], problems: Problems
         problems.add(
             "text or values that can't be stored",
             document.place,
-            f"Document {document.id!r} can't be stored ({error}). Remove half characters "
-            "(surrogates such as \\ud800), numbers of more than 64 bits and very deep nesting.",
+            f"Document {document.id!r} can't be stored ({error}). Remove lone surrogates (such as "
+            "\\ud800), numbers of more than 64 bits and very deep nesting.",
         )
         return False
     if document.id:
@@ -109,9 +109,6 @@ def _check_storable(document: SourceDocument) -> None:
     for passage in document.passages:
         values += (passage.name, passage.start, passage.end, passage.info)
     packb(values, use_bin_type=True)
-
-
-# -------------------------------------------------------------------------- mentions
 
 
 def _check_mentions(
@@ -213,9 +210,6 @@ def _check_mention(
     return None
 
 
-# ------------------------------------------------------------------------- relations
-
-
 def _check_relations(
     document: SourceDocument,
     mentions: list[SourceMention],
@@ -295,9 +289,6 @@ def _is_composite(argument: str, concepts: set[str]) -> bool:
 def split_composite(argument: str) -> list[str]:
     """RETURNS (List[str]): The identifiers that a relation's argument may join."""
     return re.split(r"[|,;]", argument)
-
-
-# ---------------------------------------------------------------------------- counts
 
 
 def _count(

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import (
-    Any,
-)
+from typing import Any
 
 import spacy
 
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_json
 from ..util.problems import CorpusError, Problems
-from ..util.tables import Table
-from ..util.text_files import printable
 from .alignment import Tokenize
-from .checks import DOCUMENTS, IN_SOURCE, KEPT, MENTIONS, RELATIONS, UNUSABLE
-from .docbin import SHARD_SIZE, ShardWriter, read_docs
+from .checks import DOCUMENTS, KEPT, MENTIONS, RELATIONS, UNUSABLE
+from .docbin import SHARD_SIZE, ShardWriter, read_docs, write_labels
 from .docs import try_make_doc
-from .formats.registry import AUTO, detect_format, find_layers, read_sources
+from .documents import SourceDocument
+from .formats.registry import AUTO, detect_format
 from .label_map import LabelMap
-from .labels import write_labels
-from .report import Description, split_tables
-from .source import SourceDocument
-from .splits import TRAIN, stable_hash
+from .reading import find_layers, read_documents
+from .report import Description
+from .splits import TRAIN, choose_split, hash_text
 
 ALL = "all"
 # A vocabulary keeps every word it has seen, so a long run gets a new one now and then.
@@ -54,10 +49,10 @@ def convert(
     sources (Sequence[Path]): Files or brat folders, of any mixture of formats.
     output (Path): A name ending in ".spacy": a file, or a folder if the corpus has more than one
         shard. With `split` a folder of such, and of no others. They appear when all is done.
-    format, layers: See `formats.read_documents`.
+    format, layers: See `reading.read_documents`.
     labels (Optional[LabelMap]): New names of labels. Defaults to None: they stay.
     problems (Optional[Problems]): Defaults to None: the first problem is an error.
-    split (Optional[Mapping[str, float]]): Names and shares, which add up to 1: see `parse_split`.
+    split (Optional[Mapping[str, float]]): Names and shares, which add up to 1: see `splits.parse_split`.
         Defaults to None: no splits.
     seed (int): Another seed, other splits. Defaults to 0.
     shard_size (int): Documents a file. Defaults to 5000.
@@ -77,7 +72,7 @@ def convert(
     formats = [detect_format(path) if format == AUTO else format for path in sources]
     layers = list(layers) if layers is not None else find_layers(sources, format, labels, problems)
     facts: Counter = Counter()
-    documents = read_sources(sources, format, problems, layers, labels, facts)
+    documents = read_documents(sources, format, problems, layers, labels, facts)
     writers = {name: ShardWriter(path, shard_size) for name, path in paths.items()}
     counts = {name: Description() for name in paths}
     try:
@@ -149,75 +144,7 @@ def _make_docs(
                 facts[f"{what} {KEPT}"] -= number
                 facts[f"{what} {UNUSABLE}"] += number
             continue
-        key = stable_hash(0, _normalize(document.text))
+        key = hash_text(0, document.text)
         facts["documents with the text of an earlier one"] += key in seen
         seen.add(key)
         yield document, doc
-
-
-# ---------------------------------------------------------------------------- splits
-
-
-def parse_split(text: str) -> dict[str, float]:
-    """Read what --split says.
-
-    text (str): Names and shares: "train=0.8,dev=0.1,test=0.1".
-    RETURNS (Dict[str, float]): Name to share.
-    RAISES (CorpusError): If it has another form, or the shares don't add up to 1.
-    """
-    form = 'Expected names and shares that add up to 1: "train=0.8,dev=0.1,test=0.1".'
-    shares: dict[str, float] = {}
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*=\s*(\d*\.?\d+)\s*", part)
-        if not match or match[1] in shares:
-            raise CorpusError(f"{part.strip()!r} in --split {text}: {form}")
-        shares[match[1]] = float(match[2])
-    if abs(sum(shares.values()) - 1) > 1e-6:
-        raise CorpusError(f"--split {text} adds up to {sum(shares.values()):g}. {form}")
-    return shares
-
-
-def choose_split(document: SourceDocument, split: Mapping[str, float], seed: int) -> str:
-    """RETURNS (str): The split of a document: by a hash of the seed and its text without regard to
-    white space, hence the same in every order and for every choice of sources. Equal texts come
-    into the same split, whatever their ids."""
-    place = stable_hash(seed, _normalize(document.text)) / 2**64
-    for name, share in split.items():
-        place -= share
-        if place < 0:
-            return name
-    return name  # the shares add up to a little less than 1
-
-
-def _normalize(text: str) -> str:
-    return " ".join(text.split())
-
-
-# ---------------------------------------------------------------------------- report
-
-
-def tables(report: Mapping[str, Any]) -> list[Table]:
-    """RETURNS (List[Table]): The report of a conversion as tables."""
-    facts = dict(report["facts"])
-    kinds = (DOCUMENTS, MENTIONS, RELATIONS)
-    fates: dict[str, list[int]] = {}
-    for name in list(facts):
-        kind, _, fate = name.partition(" ")
-        if kind in kinds and (fate in (IN_SOURCE, KEPT) or fate.startswith(("left out", "merged"))):
-            fates.setdefault(fate, [0] * len(kinds))[kinds.index(kind)] = facts.pop(name)
-    rows = [(fate, *numbers) for fate, numbers in sorted(fates.items(), key=lambda f: -f[1][0])]
-    rows.sort(key=lambda row: (row[0] != IN_SOURCE, row[0] != KEPT, row[0]))
-    result = [
-        Table("What became of the annotation", ("", *kinds), rows),
-        *split_tables(report["splits"]),
-    ]
-    if facts:
-        result.append(Table("Further counts", ("what", "number"), sorted(facts.items())))
-    if report["problems"]:
-        examples = report["examples"]
-        rows = [
-            (kind, number, printable(examples.get(kind, [""])[0]))
-            for kind, number in sorted(report["problems"].items())
-        ]
-        result.append(Table("Problems, left out", ("kind", "number", "first"), rows))
-    return result

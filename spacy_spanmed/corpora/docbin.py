@@ -1,11 +1,8 @@
-"""From NERO's file to the files of a corpus: reading, splits, Docs, pretraining texts, report.
-
-Corpora of Docs on disk: one `.spacy` file, or, if there are many, a folder of them.
+"""Corpora of Docs on disk: one `.spacy` file, or, if there are many, a folder of them.
 
 spaCy's readers take either. A file is read and written as a whole, so its size bounds the memory
-that a corpus needs.
-
-Read a corpus of gold Docs for training: spaCy's own reader, without its repeated look-ups.
+that a corpus needs. For training there is spaCy's own reader, without its repeated look-ups, and
+the labels of a corpus, with which `spacy train` need not read all of it before it starts.
 """
 
 from __future__ import annotations
@@ -27,7 +24,10 @@ from spacy.training.corpus import FILE_TYPE
 from spacy.util import registry
 from spacy.vocab import Vocab
 
-from ..util.files import write_atomically
+from ..doc.gold import collect_labels as collect_relation_labels
+from ..doc.layers import ENTITIES, get_layers
+from ..doc.mentions import get_mentions
+from ..util.files import write_atomically, write_json
 from ..util.problems import CorpusError
 
 DOC_ATTRIBUTES = ["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE"]
@@ -203,3 +203,26 @@ class GoldCorpus(Corpus):
                     count += 1
                     if self.limit >= 1 and count >= self.limit:
                         return
+
+
+def collect_labels(docs: Iterable[Doc]) -> dict[str, Any]:
+    """RETURNS (Dict[str, Any]): For each pipe what its `initialize` takes as `labels`."""
+    entities: set[str] = set()
+
+    def watch() -> Iterable[Doc]:
+        for doc in docs:
+            if ENTITIES in get_layers(doc):
+                entities.update(label for _, _, label in get_mentions(doc))
+            yield doc
+
+    relations = collect_relation_labels(watch())
+    return {"span_ner": sorted(entities), "relation_extractor": relations}
+
+
+def write_labels(docs: Iterable[Doc], folder: Path) -> None:
+    """Write one JSON file a pipe, named after it, in the form of `spacy init labels`.
+
+    docs (Iterable[Doc]): The training Docs. folder (Path): Made if it isn't there.
+    """
+    for pipe, labels in collect_labels(docs).items():
+        write_json(folder / f"{pipe}.json", labels)

@@ -26,7 +26,7 @@ from ..doc.relations import (
 )
 from ..util.problems import Problems
 from .alignment import Tokenize, make_gold_doc, trim_offsets
-from .source import Passage, SourceDocument, SourceMention, SourceRelation
+from .documents import Passage, SourceDocument, SourceMention, SourceRelation
 
 SOURCE_KEY = "spanmed_source"
 NOT_A_DOC = "documents that can't become Docs"  # kind of problem
@@ -192,19 +192,16 @@ def _add_relations(
         relations.append((order, relation))
 
     concept_tuples = get_concept_relation_tuples(doc)
-    for item in concept_tuples:
-        add(
-            (*item[:3], item.negated),
-            SourceRelation(*item[:3], concepts=True, negated=item.negated),
-        )
+    for concepts in concept_tuples:
+        key = (*concepts[:3], concepts.negated)
+        add(key, SourceRelation(*concepts[:3], concepts=True, negated=concepts.negated))
     # A predicted Doc holds each concept relation also between its best pair of mentions.
     mention_tuples = get_relation_tuples(doc) if not concept_tuples or is_gold else []
     if mention_tuples:
         ids = _name_mentions(document)
         for item in mention_tuples:
-            head, tail = (ids[mention] for mention in (item[:3], item[3:6]))
-            key = (*item[:7], item.negated)
-            add(key, SourceRelation(head, tail, item.label, negated=item.negated))
+            ends = ids[item[:3]], ids[item[3:6]]
+            add((*item[:7], item.negated), SourceRelation(*ends, item.label, negated=item.negated))
     document.relations = [relation for _, relation in sorted(relations, key=lambda pair: pair[0])]
 
 

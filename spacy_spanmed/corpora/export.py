@@ -17,7 +17,7 @@ from ..doc.mentions import Mention
 from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
 from ..util.problems import CorpusError
 from .docs import make_source_document
-from .inputs import name_doc
+from .reading import name_doc
 
 TABLE_FORMATS = ("csv", "parquet")
 BATCH = 5000  # rows written at a time
@@ -102,7 +102,8 @@ def entity_rows(doc: Doc, name: str) -> Iterator[Row]:
 
 def relation_rows(doc: Doc, name: str) -> Iterator[Row]:
     """YIELDS (Dict[str, Any]): A row for each relation between mentions, and between concepts."""
-    text, ids = doc.text, {}
+    text = doc.text
+    ids: dict[Mention, str] = {}
     for span in _get_spans(doc):
         mention = (span.start_char, span.end_char, span.label_)
         ids[mention] = ids.get(mention) or span.kb_id_
@@ -162,9 +163,6 @@ def _get_scores(doc: Doc) -> dict[Mention, float | None]:
         for span, score in zip(group, group.attrs.get("scores", ())):
             scores[(span.start_char, span.end_char, span.label_)] = score
     return scores
-
-
-# --------------------------------------------------------------------------- writers
 
 
 class _CsvWriter:

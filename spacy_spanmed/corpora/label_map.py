@@ -15,16 +15,24 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import srsly
+from pydantic import ConfigDict, Field
 
 from ..util.problems import CorpusError, Problems
 from .checks import MENTIONS, RELATIONS, UNUSABLE, count_left_out, split_composite
-from .source import SourceDocument, SourceRelation
+from .documents import SourceDocument, SourceRelation
+from .validation import Flag, Unusable, check
 
 UNMAPPED = "left out by the label map"
-SECTIONS = ("entities", "relations")
+FORM = (
+    'Expected "entities:" and "relations:", each with lines like "Chemical: CHEMICAL" or "Chemical: '
+    'null", with quotes around labels that YAML takes for something else, and "strict: true" or '
+    '"strict: false".'
+)
+
+Label = Annotated[str, Field(min_length=1)]
 
 
 @dataclass
@@ -36,10 +44,12 @@ class LabelMap:
     path (str): The file, for messages.
     """
 
-    entities: dict[str, str | None] = field(default_factory=dict)
-    relations: dict[str, str | None] = field(default_factory=dict)
-    strict: bool = False
-    path: str = "label map"
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    entities: dict[str, Label | None] = field(default_factory=dict)
+    relations: dict[str, Label | None] = field(default_factory=dict)
+    strict: Flag = False
+    path: str = field(default="label map", init=False)
 
 
 def read_label_map(path: Path) -> LabelMap:
@@ -50,35 +60,21 @@ def read_label_map(path: Path) -> LabelMap:
     RAISES (CorpusError): If the file can't be read or says something else.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        data = srsly.yaml_loads(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(f"{path}: can't be read ({reason}). Give a label map in YAML.") from None
-    try:
-        data = srsly.yaml_loads(text)
     except Exception as error:  # whatever the YAML parser raises
         reason = " ".join(str(error).split())
         raise CorpusError(f"{path}: not valid YAML ({reason}).") from None
-    form = 'Expected "entities:" and "relations:", each with lines like "Chemical: CHEMICAL".'
-    if not isinstance(data, dict) or not all(isinstance(data.get(s) or {}, dict) for s in SECTIONS):
-        raise CorpusError(f"{path}: not a label map. {form}")
-    unknown = [str(key) for key in data if key not in (*SECTIONS, "strict")]
-    if unknown:
-        raise CorpusError(f"{path}: unknown section {', '.join(unknown)}. {form}")
-    if not isinstance(data.get("strict", False), bool):
-        raise CorpusError(f"{path}: strict must be true or false.")
-    sections: list[dict[str, str | None]] = []
-    for section in SECTIONS:
-        for key, value in (data.get(section) or {}).items():
-            if not isinstance(key, str) or not (
-                value is None or (isinstance(value, str) and value)
-            ):
-                raise CorpusError(
-                    f"{path}, {section}: {key!r}: {value!r} must be two labels, or a label and "
-                    "null. Put quotes around labels that YAML takes for something else."
-                )
-        sections.append({str(key): value for key, value in (data.get(section) or {}).items()})
-    return LabelMap(*sections, strict=data.get("strict", False), path=str(path))
+    if isinstance(data, dict):  # a section may be empty
+        data = {key: value for key, value in data.items() if value is not None}
+    try:
+        label_map = check(LabelMap, data)
+    except Unusable as error:
+        raise CorpusError(f"{path}: not a label map: {error} {FORM}") from None
+    label_map.path = str(path)
+    return label_map
 
 
 def map_labels(

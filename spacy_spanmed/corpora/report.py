@@ -12,6 +12,9 @@ from ..doc.layers import ENTITIES, META_KEY, RELATIONS, get_layers
 from ..doc.mentions import get_mentions
 from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
 from ..util.tables import Table
+from ..util.text_files import printable
+from .checks import DOCUMENTS, IN_SOURCE, KEPT, MENTIONS
+from .checks import RELATIONS as RELATION_FACTS
 
 TOTAL = "total"
 WIDTHS = (12, 16, 20, 30)
@@ -45,7 +48,8 @@ class Description:
         if ENTITIES in layers:
             for start, end, label in get_mentions(doc):
                 counts["mentions"][label] += 1
-                width = len(doc.char_span(start, end, alignment_mode="expand"))
+                span = doc.char_span(start, end, alignment_mode="expand")
+                width = len(span) if span is not None else 0
                 for limit in WIDTHS:
                     counts["wider_than"][str(limit)] += width > limit
         if RELATIONS in layers:
@@ -78,6 +82,34 @@ def describe(docs: Iterable[Doc]) -> dict[str, Any]:
     return description.to_dict()
 
 
+def tables(report: Mapping[str, Any]) -> list[Table]:
+    """RETURNS (List[Table]): The report of a conversion as tables."""
+    facts = dict(report["facts"])
+    kinds = (DOCUMENTS, MENTIONS, RELATION_FACTS)
+    fates: dict[str, list[int]] = {}
+    for name in list(facts):
+        kind, _, fate = name.partition(" ")
+        if kind in kinds and (fate in (IN_SOURCE, KEPT) or fate.startswith(("left out", "merged"))):
+            fates.setdefault(fate, [0] * len(kinds))[kinds.index(kind)] = facts.pop(name)
+    order = [fate for fate in (IN_SOURCE, KEPT) if fate in fates]
+    order += sorted(fates.keys() - set(order))
+    rows: list[tuple[Any, ...]] = [(fate, *fates[fate]) for fate in order]
+    result = [
+        Table("What became of the annotation", ("", *kinds), rows),
+        *split_tables(report["splits"]),
+    ]
+    if facts:
+        result.append(Table("Further counts", ("what", "number"), sorted(facts.items())))
+    if report["problems"]:
+        examples = report["examples"]
+        rows = [
+            (kind, number, printable(examples.get(kind, [""])[0]))
+            for kind, number in sorted(report["problems"].items())
+        ]
+        result.append(Table("Problems, left out", ("kind", "number", "first"), rows))
+    return result
+
+
 def split_tables(splits: Mapping[str, Any]) -> list[Table]:
     """RETURNS (List[Table]): What Docs carry (see `describe`), a column a split, and their total
     if there are several. Tables in which there is nothing to tell apart are left out."""
@@ -101,7 +133,7 @@ def _with_total(numbers: list[int]) -> tuple[int, ...]:
 
 def _by_label(splits: Mapping[str, Any], key: str) -> list[tuple[Any, ...]]:
     names = {name for split in splits.values() for name in split[key]}
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name in names:
         numbers = [split[key].get(name, 0) for split in splits.values()]
         rows.append((name or "(none)", *_with_total(numbers)))

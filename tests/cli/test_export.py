@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora.convert import convert
-from spacy_spanmed.corpora.formats.registry import read_documents
-from spacy_spanmed.corpora.inputs import iter_texts, name_doc
+from spacy_spanmed.corpora.reading import iter_texts, name_doc, read_documents
 from spacy_spanmed.doc.relations import RelationTuple, set_relation_tuples
 from spacy_spanmed.util.problems import Problems
 from tests.corpora.sources import PUBTATOR, write_sources

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
-from spacy_spanmed.corpora.alignment import lost_mentions, make_gold_doc, split_tokens, trim_offsets
+from spacy_spanmed.corpora.alignment import (
+    explain_mismatch,
+    lost_mentions,
+    make_gold_doc,
+    split_tokens,
+    trim_offsets,
+)
 from spacy_spanmed.doc.layers import get_layers
 from spacy_spanmed.doc.mentions import get_mentions
 from spacy_spanmed.doc.relations import get_relation_tuples
@@ -127,3 +133,16 @@ def test_lost_mentions_are_counted_with_examples():
     assert (result.lost, result.total, result.share) == (1, 2, 0.5)
     assert result.examples == ["the [[p53]]binds DNA (GENE)"]
     assert lost_mentions([], TOKENIZE).share == 0.0
+
+
+@pytest.mark.parametrize(
+    "parts, given, expected",
+    [
+        ([(0, 6)], "Aspirin", "ends at character 7, so the end is 1 too low (ends are exclusive"),
+        ([(0, 9)], "Aspirin", "ends at character 7, so the end is 2 too high. Correct the end"),
+        ([(0, 3), (4, 7)], "Aspirin", "is there in one piece. Leave the fragments out"),
+        ([(1, 8)], "Aspirin", "at character 0, so the offset is 1 too high"),
+    ],
+)
+def test_the_end_is_named_if_it_is_wrong(parts, given, expected):
+    assert expected in explain_mismatch("Aspirin works", parts, given)

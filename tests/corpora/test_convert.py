@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora import convert as module
 from spacy_spanmed.corpora import docs as source_docs
-from spacy_spanmed.corpora.convert import convert, parse_split, tables
+from spacy_spanmed.corpora.convert import convert
 from spacy_spanmed.corpora.docbin import ShardWriter, read_docs
-from spacy_spanmed.corpora.inputs import iter_docs
+from spacy_spanmed.corpora.report import tables
+from spacy_spanmed.corpora.splits import parse_split
 from spacy_spanmed.doc.layers import get_layers
 from spacy_spanmed.doc.relations import get_concept_relation_tuples, get_relation_tuples
 from spacy_spanmed.util.problems import CorpusError, Problems
@@ -151,12 +152,6 @@ def test_an_empty_split_is_a_valid_file(tmp_path):
     convert([source], tmp_path / "out", split={"train": 1.0, "dev": 0.0})
     assert read(tmp_path / "out" / "dev.spacy") == []
     assert len(DocBin().from_disk(tmp_path / "out" / "dev.spacy")) == 0
-
-
-@pytest.mark.parametrize("text", ["train", "train=0.8", "train=x,dev=1", "a=0.5,a=0.5", "", "a=2"])
-def test_bad_splits(text):
-    with pytest.raises(CorpusError, match="Expected names and shares"):
-        parse_split(text)
 
 
 def test_problems_stop_or_are_counted(tmp_path):
@@ -316,9 +311,3 @@ def test_file_names_that_are_not_utf8(tmp_path):
         assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "out.report.json").read_text(encoding="utf-8"))
     assert report["sources"][0]["path"] == str(source)
-
-
-def test_docs_of_a_failing_tokenizer_are_skipped(paths, monkeypatch):
-    problems = Problems("skip")
-    assert not list(iter_docs(paths["pubtator"], lambda text: spacy.blank("en")("a"), problems))
-    assert problems.counts == {"documents that can't become Docs": 3}

@@ -8,8 +8,7 @@ import srsly
 from spacy.tokens import DocBin
 from spacy.training import Corpus
 
-from spacy_spanmed.corpora.docbin import create_gold_corpus
-from spacy_spanmed.corpora.labels import write_labels
+from spacy_spanmed.corpora.docbin import create_gold_corpus, write_labels
 from spacy_spanmed.doc.layers import get_layers
 from spacy_spanmed.doc.mentions import get_mentions
 from spacy_spanmed.doc.relations import get_relation_tuples

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
 from spacy_spanmed.corpora.docs import make_doc, make_source_document
-from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
+from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.doc.layers import SPANS_KEY
 from spacy_spanmed.doc.relations import (
     has_concept_relations,

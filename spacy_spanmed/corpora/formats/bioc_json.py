@@ -7,17 +7,20 @@ makes BioC objects of it. What a document may leave out (PubTator3 leaves out mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar, cast
 
 import ijson
 from bioc import biocjson
+from pydantic import BeforeValidator, Field
 
 from ...util.files import write_text_atomically
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import BOM, open_bytes
-from ..source import SourceDocument
-from .bioc_documents import from_bioc
+from ..documents import SourceDocument
+from ..validation import Checked, Name, Object, Unusable, check
+from .bioc_reader import from_bioc
 from .bioc_writer import to_bioc
 
 LISTS = ("documents", "PubTator3")  # keys of the list of documents
@@ -25,8 +28,77 @@ MAX_DEPTH = 100  # levels of lists and objects: deeper ones only serve to bring 
 _LARGEST = 10**18
 
 
-class _Unusable(Exception):
-    """A part of a document has the wrong form. The message says which."""
+def _or_empty(make: type) -> BeforeValidator:
+    return BeforeValidator(lambda value: make() if value is None else value)
+
+
+def _write_number(value: Any) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+Item = TypeVar("Item")
+_Number = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
+_Text = Annotated[str, _or_empty(str)]
+_Word = Annotated[_Text, BeforeValidator(_write_number)]
+_List = Annotated[list[Item], _or_empty(list)]
+
+
+class _Infons(Checked):
+    infons: Annotated[Object, _or_empty(dict)] = {}
+
+
+class _Location(Checked):
+    offset: _Number
+    length: _Number
+
+
+class _Annotation(_Infons):
+    id: _Word = ""
+    text: str | None = None
+    locations: _List[_Location] = []
+
+
+class _Node(Checked):
+    refid: _Word = ""
+    role: _Word = ""
+
+
+class _Relation(_Infons):
+    id: _Word = ""
+    nodes: _List[_Node] = []
+
+
+class _Annotated(_Infons):
+    annotations: _List[Any] = []
+    relations: _List[Any] = []
+
+    def keep_usable(self, place: str, problems: Problems) -> None:
+        """Check annotations and relations one by one: the rest of the document can be used."""
+        for kind, model in (("annotation", _Annotation), ("relation", _Relation)):
+            kept = []
+            for item in getattr(self, f"{kind}s"):
+                try:
+                    kept.append(check(model, item))
+                except Unusable as error:
+                    name = item.get("id") if isinstance(item, dict) else None
+                    where = place if name is None else f"{place}, {kind} {str(name)[:40]!r}"
+                    problems.add(f"{kind} of the wrong form", where, str(error))
+            setattr(self, f"{kind}s", kept)
+
+
+class _Sentence(_Annotated):
+    offset: _Number
+    text: _Text = ""
+
+
+class _Passage(_Sentence):
+    sentences: _List[_Sentence] = []
+
+
+class _Document(_Annotated):
+    id: Name
+    passages: _List[_Passage] = []
 
 
 def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
@@ -35,7 +107,7 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     path (Path): The file, plain or gzipped.
     problems (Problems): Told of what can't be used: documents without id or with a wrong form,
         and annotations and relations with a wrong form.
-    YIELDS (SourceDocument): The documents; see `bioc_documents.from_bioc`.
+    YIELDS (SourceDocument): The documents; see `bioc_reader.from_bioc`.
     RAISES (CorpusError): On a file that isn't JSON to its end, or has no list of documents.
     RAISES (OSError): If the file can't be opened.
     """
@@ -43,15 +115,21 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
         place = f"{path}, document {number}"
         try:
             if repeated is not None:
-                raise _Unusable(
-                    f"the key {repeated[:40]!r} occurs twice in one object. Remove one."
-                )
-            complete = _complete_document(value, place, problems)
-        except _Unusable as error:
-            problems.add("document of the wrong form", place, f"{error}")
+                raise Unusable(_repeats(repeated))
+            found = check(_Document, value)
+        except Unusable as error:
+            problems.add("document of the wrong form", place, str(error))
             continue
-        document = biocjson.fromJSON(complete, "BioCDocument")
+        for passage in found.passages:
+            for part in (passage, *passage.sentences):
+                part.keep_usable(place, problems)
+        found.keep_usable(place, problems)
+        document = biocjson.fromJSON(found.model_dump(), "BioCDocument")
         yield from_bioc(document, f"{place} ({document.id})", problems)
+
+
+def _repeats(key: str) -> str:
+    return f"the key {key[:40]!r} occurs twice in one object. Remove one of them."
 
 
 def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
@@ -66,7 +144,7 @@ def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
     repeated: str | None = None
     builder: ijson.ObjectBuilder | None = None
     with open_bytes(path) as file:
-        if file.peek(len(BOM))[: len(BOM)] == BOM:
+        if cast(BufferedReader, file).peek(len(BOM))[: len(BOM)] == BOM:
             file.read(len(BOM))
         try:
             for event, value in ijson.basic_parse(file, use_float=True):
@@ -78,10 +156,7 @@ def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
                     keys.pop()
                 elif event == "map_key":
                     if value in keys[-1] and not inside:
-                        raise CorpusError(
-                            f"{path}: the key {value[:40]!r} occurs twice in one object. Remove "
-                            f"one of them."
-                        )
+                        raise CorpusError(f"{path}: {_repeats(value)}")
                     if value in keys[-1]:
                         repeated = value
                     keys[-1].add(value)
@@ -120,121 +195,6 @@ def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
 def _as_text(error: Exception) -> str:
     first = error.args[0] if error.args else ""
     return first.decode("utf8", "replace") if isinstance(first, bytes) else str(error)
-
-
-# ------------------------------------------------- the form that the library expects
-
-
-def _complete_document(value: Any, place: str, problems: Problems) -> dict[str, Any]:
-    source = _object(value, "the document")
-    name = source.get("id")
-    if isinstance(name, bool) or not isinstance(name, (str, int)):
-        raise _Unusable("the document has no id. Give it one, as a string.")
-    return {
-        "id": str(name),
-        "infons": _infons(source),
-        "passages": [
-            _complete_passage(item, place, problems) for item in _list(source, "passages")
-        ],
-        **_annotations(source, place, problems),
-    }
-
-
-def _complete_passage(value: Any, place: str, problems: Problems) -> dict[str, Any]:
-    source = _object(value, "a passage")
-    sentences = _list(source, "sentences")
-    return {
-        **_complete_text(source, "a passage", place, problems),
-        "sentences": [
-            _complete_text(_object(item, "a sentence"), "a sentence", place, problems)
-            for item in sentences
-        ],
-    }
-
-
-def _complete_text(
-    source: dict[str, Any], what: str, place: str, problems: Problems
-) -> dict[str, Any]:
-    return {
-        "offset": _number(source, "offset", what),
-        "text": _string(source, "text", what),
-        "infons": _infons(source),
-        **_annotations(source, place, problems),
-    }
-
-
-def _annotations(source: dict[str, Any], place: str, problems: Problems) -> dict[str, list]:
-    result: dict[str, list] = {"annotations": [], "relations": []}
-    for key, complete in (("annotations", _annotation), ("relations", _relation)):
-        for item in _list(source, key):
-            try:
-                result[key].append(complete(_object(item, "one")))
-            except _Unusable as error:
-                name = item.get("id") if isinstance(item, dict) else None
-                where = place if name is None else f"{place}, {key[:-1]} {str(name)[:40]!r}"
-                problems.add(f"{key[:-1]} of the wrong form", where, f"among the {key}, {error}")
-    return result
-
-
-def _annotation(source: dict[str, Any]) -> dict[str, Any]:
-    locations = [_object(item, "a location") for item in _list(source, "locations")]
-    return {
-        "id": _string(source, "id", "one"),
-        "infons": _infons(source),
-        "text": _string(source, "text", "one") if source.get("text") is not None else None,
-        "locations": [
-            {key: _number(item, key, "a location") for key in ("offset", "length")}
-            for item in locations
-        ],
-    }
-
-
-def _relation(source: dict[str, Any]) -> dict[str, Any]:
-    nodes = [_object(item, "a node") for item in _list(source, "nodes")]
-    return {
-        "id": _string(source, "id", "one"),
-        "infons": _infons(source),
-        "nodes": [
-            {key: _string(item, key, "a node") for key in ("refid", "role")} for item in nodes
-        ],
-    }
-
-
-def _object(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise _Unusable(f"{what} is not an object. Write {{...}} there.")
-    return value
-
-
-def _list(source: dict[str, Any], key: str) -> list[Any]:
-    value = source.get(key)
-    if value is not None and not isinstance(value, list):
-        raise _Unusable(f"{key!r} is not a list. Write [...] there.")
-    return value or []
-
-
-def _infons(source: dict[str, Any]) -> dict[str, Any]:
-    value = source.get("infons")
-    return {} if value is None else _object(value, "'infons'")
-
-
-def _string(source: dict[str, Any], key: str, what: str) -> str:
-    value = source.get(key)
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and key != "text":
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise _Unusable(f"{what} has a {key!r} that is not a string. Write it between quotes.")
-    return value or ""
-
-
-def _number(source: dict[str, Any], key: str, what: str) -> int:
-    value = source.get(key)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > _LARGEST:
-        raise _Unusable(f"{what} has no {key!r} that is a whole number. Correct it.")
-    return value
-
-
-# --------------------------------------------------------------------------- writing
 
 
 def write(documents: Iterable[SourceDocument], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""SourceDocuments to the BioC documents of the library `bioc`. Rules: see `bioc_documents.py`."""
+"""SourceDocuments to the BioC documents of the library `bioc`. Rules: see `bioc_reader.py`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bioc import (
     BioCSentence,
 )
 
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
-from .bioc_documents import (
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation, get_strings
+from .bioc_reader import (
     ARGUMENT_KEYS,
     IDENTIFIER_KEYS,
     ROLES,
@@ -138,9 +138,7 @@ def _shared(relation: SourceRelation) -> tuple:
 
 
 def _roles(relation: SourceRelation) -> Sequence[str]:
-    roles = relation.info.get("roles")
-    whole = isinstance(roles, list) and len(roles) == 2
-    return roles if whole and all(isinstance(role, str) for role in roles) else ROLES
+    return get_strings(relation.info, "roles", 2) or ROLES
 
 
 def _write_relation(group: list[SourceRelation]) -> BioCRelation:
@@ -154,7 +152,7 @@ def _write_relation(group: list[SourceRelation]) -> BioCRelation:
     if first.concepts:
         result.infons.update(zip(ARGUMENT_KEYS[0], (first.head, first.tail)))
         return result
-    if _roles(first) is not ROLES:
+    if get_strings(first.info, "roles", 2):
         del result.infons["roles"]
     if len(group) > 1:
         del result.infons["node"]

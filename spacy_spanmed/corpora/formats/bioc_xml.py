@@ -18,8 +18,8 @@ from lxml import etree
 
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import open_bytes
-from ..source import SourceDocument
-from .bioc_documents import IDENTIFIER_KEYS, from_bioc
+from ..documents import SourceDocument
+from .bioc_reader import IDENTIFIER_KEYS, from_bioc
 
 _CHUNK = 1 << 16  # bytes
 _NUMBER = re.compile(r"\s*-?[0-9]{1,18}\s*")
@@ -40,7 +40,7 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     problems (Problems): Told of what can't be used: documents without id, with markup in a text or
         a passage without offset, annotations without a location or with a bad one, relations
         without arguments; and of elements that aren't where BioC has them, or are there twice.
-    YIELDS (SourceDocument): The documents; see `bioc_documents.from_bioc`. Their place is the line.
+    YIELDS (SourceDocument): The documents; see `bioc_reader.from_bioc`. Their place is the line.
     RAISES (CorpusError): On a file that isn't well-formed XML, declares entities, or isn't BioC.
     RAISES (OSError): If the file can't be opened.
     """
@@ -109,7 +109,9 @@ def _refuse_entities(path: Path) -> None:
             f"characters that the entities stand for."
         )
 
-    def see_doctype(name: str, system: str, public: str, has_declarations: int) -> None:
+    def see_doctype(
+        name: str, system: str | None, public: str | None, has_declarations: bool
+    ) -> None:
         if has_declarations:
             refuse()
 

@@ -1,4 +1,4 @@
-"""Writing brat standoff. See `brat.py` for what its lines mean and where they are kept."""
+"""Writing brat standoff. See `brat_reader.py` for what its lines mean and where they are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from ...util.problems import CorpusError
-from ..source import SourceDocument, SourceMention, SourceRelation
+from ..documents import SourceDocument, SourceMention, SourceRelation, get_strings
 
 TEXT, ANNOTATION = ".txt", ".ann"
 NEGATION, REFERENCE = "Negation", "Reference"
@@ -147,9 +147,9 @@ class _Lines:
                 key = str(entry.get("id"))
                 if re.fullmatch("E[0-9]+", key) and key not in events:
                     events[key] = {"trigger": name, "entry": entry, "relations": []}
-        broken = set()
+        broken: set[str] = set()
         for relation in self._document.relations:
-            key = relation.info.get("event")
+            key = relation.info.get("event", "")
             if not isinstance(key, str) or key not in events or relation.concepts:
                 continue
             event = events[key]
@@ -170,7 +170,7 @@ class _Lines:
         covered = re.sub(r"[\t\r\n]", " ", covered)
         entries = list(_items(mention.info, "normalizations", dict))
         for concept in filter(None, mention.concepts):
-            entry = next((e for e in entries if e.get("concept") == concept), {})
+            entry: dict[str, Any] = next((e for e in entries if e.get("concept") == concept), {})
             if entry:
                 entries.remove(entry)
             words = f"{REFERENCE} {name} {_one_line(concept)}"
@@ -222,10 +222,8 @@ class _Lines:
         return f"{name}\t{' '.join(words)}"
 
     def _format_relation(self, name: str, relation: SourceRelation) -> str:
-        roles, references = (
-            relation.info.get(key) if _is_pair(relation.info.get(key)) else default
-            for key, default in (("roles", ROLES), ("references", (None, None)))
-        )
+        roles = get_strings(relation.info, "roles", 2) or ROLES
+        references = get_strings(relation.info, "references", 2) or ("", "")
         words = [_word(relation.label)] + [
             f"{_word(role)}:{self._refer(reference, end)}"
             for role, reference, end in zip(roles, references, (relation.head, relation.tail))
@@ -233,11 +231,12 @@ class _Lines:
         self._add_remarks(relation.info, name, relation.negated)
         return f"{name}\t{' '.join(words)}"
 
-    def _refer(self, reference: str | None, mention: str) -> str:
+    def _refer(self, reference: Any, mention: str) -> str:
         """RETURNS (str): The mention, or the event by which the source referred to it."""
         name = self._ids[mention]
-        event = self._events.get(reference) if isinstance(reference, str) else None
-        return reference if event and event["trigger"] == name else name
+        if isinstance(reference, str) and reference in self._events:
+            return reference if self._events[reference]["trigger"] == name else name
+        return name
 
     def _add_remarks(self, info: dict[str, Any], name: str, negated: bool = False) -> None:
         if negated:
@@ -276,10 +275,6 @@ def _items(info: dict[str, Any], key: str, kind: type) -> Iterator[Any]:
     """YIELDS: What a list in `info` holds of a kind: other formats may use the key otherwise."""
     value = info.get(key)
     return (item for item in (value if isinstance(value, list) else ()) if isinstance(item, kind))
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value)
 
 
 def _word(value: Any) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from ...util.problems import Problems
 from ...util.text_files import file_stem, read_lines
-from ..source import SourceDocument, SourceMention
+from ..documents import SourceDocument, SourceMention
 
 DOCUMENT_START = "-DOCSTART-"
 UNNAMED = "ENTITY"  # the type of tags that have none
@@ -157,8 +157,7 @@ class _Builder:
                 )
             return
         prefix, label = match[1], match[2] or UNNAMED
-        continues = prefix in "ILE" and before is not None and before.label == label
-        if continues:
+        if prefix in "ILE" and before is not None and before.label == label:
             before.end = end
         elif prefix in "LE":
             self.problems.add(

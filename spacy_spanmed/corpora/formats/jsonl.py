@@ -28,22 +28,54 @@ Other keys are ignored. Offsets are in characters of "text", ends exclusive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...doc.concepts import split_ids
 from ...doc.layers import LAYERS, SPANS_KEY
 from ...doc.relations import ConceptRelationTuple, RelationTuple
-from ...util.problems import Problems
+from ...util.files import write_text_atomically
+from ...util.problems import CorpusError, Problems
 from ...util.text_files import file_stem, read_lines
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
-from .jsonl_writer import write
-from .strict_json import Object, Unusable, get, get_info, get_name, name_type, parse_object
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation
+from ..validation import (
+    Checked,
+    Info,
+    Layer,
+    Made,
+    Name,
+    Object,
+    Unusable,
+    check,
+    get_list,
+    parse_object,
+)
 
 REJECTED = "rejected in Prodigy"
 
-__all__ = ["read", "write"]
+_Key = tuple[int, int, str]  # start, end and label of a mention
+
+
+class _Document(Checked):
+    text: str
+    id: Name | None = None
+    layers: list[Layer] | None = None
+    meta: Info | None = None
+
+
+class _ProdigyArguments(Checked):
+    head_span: Object
+    child_span: Object
+
+
+class _ConceptTuple(Checked):
+    head_id: str
+    tail_id: str
+    label: str
+    negated: bool | None = None
 
 
 def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
@@ -69,7 +101,7 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
         except Unusable as error:
             problems.add("line that is no document", place, str(error))
             continue
-        _add_annotation(value, document, problems)
+        _Annotation(document, problems).read(value)
         yield document
 
 
@@ -81,82 +113,21 @@ def _count_rejected(answer: str, place: str, problems: Problems) -> None:
         examples.append(f"{place}: its answer is {answer!r}.")
 
 
-# -------------------------------------------------------------------------- documents
-
-
 def _make_document(value: Object, name: str, place: str) -> SourceDocument:
-    text = get(value, "text", str)
-    meta = get_info(value, "meta")
+    if value.get("layers") is None:
+        value = {**value, "layers": _get_extensions(value).get("_.annotation_layers")}
+    found = check(_Document, value)
+    meta, layers = found.meta or {}, found.layers
     for key in ("pmid", "id"):
         if type(meta.get(key)) in (str, int):
             name = str(meta[key])
-    name = get_name(value, "id", name)
-    stored = get(_get_extensions(value), "_.annotation_layers", list, list(LAYERS))
-    layers = get(value, "layers", list, stored)
-    if any(layer not in LAYERS for layer in layers):
-        raise Unusable(f"'layers' holds an unknown layer. Known are {list(LAYERS)}.")
-    return SourceDocument(id=name, text=text, layers=layers, info=meta, place=place)
-
-
-def _add_annotation(value: Object, document: SourceDocument, problems: Problems) -> None:
-    mentions = document.mentions
-
-    def add(key: str, kind: str, use: Callable[[Any, str], None]) -> None:
-        try:
-            items = get(value, key, list, [])
-        except Unusable as error:
-            problems.add(f"unusable {kind}", document.place, str(error))
-            return
-        for i, item in enumerate(items):
-            place = f"{document.place}, {key}[{i}]"
-            try:
-                use(item, place)
-            except Unusable as error:
-                problems.add(f"unusable {kind}", place, str(error))
-
-    value, grouped = _ungroup(value, document.place, problems)
-    add("ents", "span", lambda item, place: mentions.append(_make_mention(item, place, True)))
-    add("spans", "span", lambda item, place: mentions.append(_make_mention(item, place, grouped)))
-    add("entities", "span", lambda item, place: mentions.append(_make_mention(item, place)))
-    value = {**value, **_get_extensions(value)}
-    by_offsets: dict[tuple, list[SourceMention]] = {}
-    for mention in mentions:
-        by_offsets.setdefault((mention.start, mention.end, mention.label), []).append(mention)
-    add("_.concept_mentions", "concept", lambda *each: _add_concept(*each, by_offsets))
-    arguments = _Arguments(mentions)
-    add(
-        "relations",
-        "relation",
-        lambda item, place: document.relations.append(_make_relation(item, place, arguments)),
+    return SourceDocument(
+        id=name if found.id is None else found.id,
+        text=found.text,
+        layers=list(LAYERS) if layers is None else layers,
+        info=meta,
+        place=place,
     )
-    add(
-        "_.relation_tuples",
-        "relation",
-        lambda item, place: document.relations.append(_make_stored(item, place, arguments)),
-    )
-    add(
-        "_.concept_relation_tuples",
-        "relation",
-        lambda item, place: document.relations.append(_make_stored(item, place, None)),
-    )
-    add("passages", "passage", lambda item, _: document.passages.append(_make_passage(item)))
-
-
-def _ungroup(value: Object, place: str, problems: Problems) -> tuple[Object, bool]:
-    """RETURNS (Tuple[Object, bool]): A line with a list of "spans", and whether they were in a
-    group."""
-    spans = value.get("spans")
-    if not isinstance(spans, dict):
-        return value, False
-    others = [key for key, group in spans.items() if group and key != SPANS_KEY]
-    if others:
-        problems.add(
-            "span groups that aren't read",
-            place,
-            f"'spans' has groups that aren't read: {', '.join(others)[:80]}. Name the one to be "
-            f"read {SPANS_KEY!r}, and remove the others.",
-        )
-    return {**value, "spans": spans.get(SPANS_KEY)}, True
 
 
 def _get_extensions(value: Object) -> Object:
@@ -167,96 +138,110 @@ def _get_extensions(value: Object) -> Object:
     return {f"_.{name}": found for name, found in extensions.items()}
 
 
-def _check_object(item: Any) -> Object:
-    if not isinstance(item, dict):
-        raise Unusable(f"{name_type(item)} instead of an object.")
-    return item
+class _Annotation:
+    """Puts the annotation of one line into its document.
 
-
-def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
-    if isinstance(item, list):
-        if len(item) != 3:
-            raise Unusable(f"a list of {len(item)}. It must be [start, end, label].")
-        item = dict(zip(("start", "end", "label"), item))
-    item = _check_object(item)
-    knowledge = get_name(item, "kb_id", "")
-    # That of a Doc may join several.
-    known = split_ids(knowledge) if of_doc else [knowledge] if knowledge else []
-    concepts = get(item, "concepts", list, known)
-    if not all(isinstance(concept, str) for concept in concepts):
-        raise Unusable("'concepts' must be a list of strings.")
-    return SourceMention(
-        get(item, "start", int),
-        get(item, "end", int),
-        get(item, "label", str),
-        concepts=concepts,
-        fragments=[_make_offsets(pair) for pair in get(item, "fragments", list, [])],
-        id=get_name(item, "id", ""),
-        text=get(item, "text", str, None),
-        info=get_info(item),
-        place=place,
-    )
-
-
-def _add_concept(item: Any, place: str, by_offsets: dict[tuple, list[SourceMention]]) -> None:
-    """A concept as `Doc.to_json` writes it, [id, [[start, end, label], ...]]: its mentions get the
-    id."""
-    if not isinstance(item, list) or [type(part) for part in item] != [str, list]:
-        raise Unusable("no list of an id and a list of mentions.")
-    name, mentions = item
-    for wanted in [_make_mention(mention, place) for mention in mentions]:
-        for mention in by_offsets.get((wanted.start, wanted.end, wanted.label), ()):
-            if name not in mention.concepts:
-                mention.concepts.append(name)
-
-
-def _make_offsets(pair: Any) -> tuple:
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise Unusable("'fragments' must be a list of [start, end].")
-    offsets = dict(zip(("start", "end"), pair))
-    return get(offsets, "start", int), get(offsets, "end", int)
-
-
-def _make_passage(item: Any) -> Passage:
-    item = _check_object(item)
-    start, end = get(item, "start", int), get(item, "end", int)
-    return Passage(get(item, "name", str, ""), start, end, get_info(item))
-
-
-# -------------------------------------------------------------------------- relations
-
-
-class _Arguments:
-    """Finds the mentions that Prodigy's relations name by offsets and label.
-
-    mentions (List[SourceMention]): The document's mentions. Those that relations refer to get an
-        id if they have none, and missing ones are appended.
+    document (SourceDocument): With its text only.
+    problems (Problems): See `read`.
     """
 
-    def __init__(self, mentions: list[SourceMention]):
-        self.mentions = mentions
-        self._by_offsets: dict[tuple, SourceMention] | None = None
+    def __init__(self, document: SourceDocument, problems: Problems):
+        self._document, self._problems = document, problems
+        self._by_key: dict[_Key, list[SourceMention]] = {}
+        self._ids: set[str] = set()
+
+    def read(self, value: Object) -> None:
+        mentions, relations = self._document.mentions, self._document.relations
+        value, grouped = self._ungroup(value)
+        value = {**value, **_get_extensions(value)}
+        of_doc = partial(_make_mention, of_doc=True)
+        mentions += self._make_all(value, "ents", "span", of_doc)
+        mentions += self._make_all(value, "spans", "span", of_doc if grouped else _make_mention)
+        mentions += self._make_all(value, "entities", "span", _make_mention)
+        for mention in mentions:
+            self._by_key.setdefault(_key(mention), []).append(mention)
+        for name, wanted in self._make_all(value, "_.concept_mentions", "concept", _read_concept):
+            for mention in (m for key in wanted for m in self._by_key.get(key, ())):
+                if name not in mention.concepts:
+                    mention.concepts.append(name)
         self._ids = {mention.id for mention in mentions}
+        for key, make in (
+            ("relations", self._make_relation),
+            ("_.relation_tuples", self._make_stored),
+            ("_.concept_relation_tuples", _make_stored_of_concepts),
+        ):
+            relations += self._make_all(value, key, "relation", make)
+        make_passage = partial(_make, Passage, name="")
+        self._document.passages += self._make_all(value, "passages", "passage", make_passage)
 
-    def find_pair(self, head: Object, tail: Object, place: str) -> tuple[str, str]:
-        """RETURNS (Tuple[str, str]): The ids of the mentions that two spans stand for. Nothing is
-        added unless both are usable."""
-        for span in (head, tail):
-            _make_mention(span, place)
-        return self.find(head, place), self.find(tail, place)
+    def _make_all(
+        self, value: Object, key: str, kind: str, make: Callable[[Any, str], Made]
+    ) -> Iterator[Made]:
+        """YIELDS (Made): What is made of each item in a list, given it and its place. Those that
+        can't be used are problems."""
+        place = self._document.place
+        try:
+            items = get_list(value, key) or []
+        except Unusable as error:
+            self._problems.add(f"unusable {kind}", place, str(error))
+            return
+        for i, item in enumerate(items):
+            place = f"{self._document.place}, {key}[{i}]"
+            try:
+                made = make(item, place)
+            except Unusable as error:
+                self._problems.add(f"unusable {kind}", place, str(error))
+            else:
+                yield made
 
-    def find(self, span: Object, place: str) -> str:
-        """RETURNS (str): The id of the mention that the span stands for."""
-        wanted = _make_mention(span, place)
-        if self._by_offsets is None:
-            self._by_offsets = {}
-            for mention in self.mentions:
-                self._by_offsets.setdefault((mention.start, mention.end, mention.label), mention)
-        key = (wanted.start, wanted.end, wanted.label)
-        mention = self._by_offsets.get(key)
-        if mention is None:
-            mention = self._by_offsets[key] = wanted
-            self.mentions.append(wanted)
+    def _ungroup(self, value: Object) -> tuple[Object, bool]:
+        """RETURNS (Tuple[Object, bool]): A line with a list of "spans", and whether they were in a
+        group."""
+        spans = value.get("spans")
+        if not isinstance(spans, dict):
+            return value, False
+        others = [key for key, group in spans.items() if group and key != SPANS_KEY]
+        if others:
+            self._problems.add(
+                "span groups that aren't read",
+                self._document.place,
+                f"'spans' has groups that aren't read: {', '.join(others)[:80]}. Name the one to "
+                f"be read {SPANS_KEY!r}, and remove the others.",
+            )
+        return {**value, "spans": spans.get(SPANS_KEY)}, True
+
+    def _make_relation(self, item: Any, place: str) -> SourceRelation:
+        of_prodigy = isinstance(item, dict) and "tail" not in item
+        if of_prodigy and not {"child", "head_span", "child_span"}.isdisjoint(item):
+            found = check(_ProdigyArguments, item)
+            return self._relate(item, found.head_span, found.child_span, place)
+        return _make(SourceRelation, item, place)
+
+    def _make_stored(self, item: Any, place: str) -> SourceRelation:
+        """A relation as `Doc.to_json` writes it: the values of a `RelationTuple`."""
+        values = _name_values(item, RelationTuple)
+        head, tail = (
+            {name: values[f"{side}_{name}"] for name in ("start", "end", "label")}
+            for side in ("head", "tail")
+        )
+        return self._relate(values, head, tail, place)
+
+    def _relate(self, item: Object, head: Object, tail: Object, place: str) -> SourceRelation:
+        """RETURNS (SourceRelation): A relation of the mentions that two spans stand for. Nothing is
+        added unless all three are usable."""
+        relation = _make(SourceRelation, {**item, "head": "", "tail": "", "concepts": None}, place)
+        wanted = [_make_mention(span, place) for span in (head, tail)]
+        relation.head, relation.tail = map(self._find, wanted)
+        return relation
+
+    def _find(self, wanted: SourceMention) -> str:
+        """RETURNS (str): The id of the mention with these offsets and this label. It is appended if
+        it is missing, and gets an id if it has none."""
+        same = self._by_key.setdefault(_key(wanted), [])
+        if not same:
+            same.append(wanted)
+            self._document.mentions.append(wanted)
+        mention = same[0]
         if not mention.id:
             number = len(self._ids)
             while f"T{number}" in self._ids:
@@ -266,37 +251,95 @@ class _Arguments:
         return mention.id
 
 
-def _make_relation(item: Any, place: str, arguments: _Arguments) -> SourceRelation:
-    item = _check_object(item)
-    label = get(item, "label", str)
-    rest = {
-        "negated": get(item, "negated", bool, False),
-        "id": get_name(item, "id", ""),
-        "info": get_info(item),
-        "place": place,
-    }
-    if "tail" not in item and ("child" in item or "head_span" in item or "child_span" in item):
-        spans = [get(item, key, dict) for key in ("head_span", "child_span")]
-        return SourceRelation(*arguments.find_pair(*spans, place), label, **rest)
-    concepts = get(item, "concepts", bool, False)
-    return SourceRelation(get_name(item, "head"), get_name(item, "tail"), label, concepts, **rest)
+def _key(mention: SourceMention) -> _Key:
+    return mention.start, mention.end, mention.label
 
 
-def _make_stored(item: Any, place: str, arguments: _Arguments | None) -> SourceRelation:
-    """A relation as `Doc.to_json` writes it: the values of a `RelationTuple`, whose arguments
-    are found among the mentions, or without `arguments` of a `ConceptRelationTuple`."""
-    kind = ConceptRelationTuple if arguments is None else RelationTuple
+def _make(kind: type[Made], item: Any, place: str, **defaults: Any) -> Made:
+    """RETURNS (Made): An object of our own form. Entries that are null count as missing."""
+    if isinstance(item, dict):
+        given = {key: value for key, value in item.items() if value is not None}
+        item = {**defaults, **given, "place": place}
+    return check(kind, item)
+
+
+def _make_mention(item: Any, place: str, of_doc: bool = False) -> SourceMention:
+    if isinstance(item, list):
+        if len(item) != 3:
+            raise Unusable(f"a list of {len(item)}. It must be [start, end, label].")
+        item = dict(zip(("start", "end", "label"), item))
+    mention = _make(SourceMention, item, place)
+    known = item.get("kb_id")
+    if known is not None:
+        known = check(Name, known)
+    if known and item.get("concepts") is None:
+        mention.concepts = split_ids(known) if of_doc else [known]  # a Doc's may join several
+    return mention
+
+
+def _read_concept(item: Any, place: str) -> tuple[str, list[_Key]]:
+    """RETURNS (Tuple[str, List[Tuple[int, int, str]]]): A concept as `Doc.to_json` writes it: its
+    id and its mentions."""
+    if not isinstance(item, list) or [type(part) for part in item] != [str, list]:
+        raise Unusable("no list of an id and a list of mentions.")
+    name, mentions = item
+    return name, [_key(_make_mention(mention, place)) for mention in mentions]
+
+
+def _make_stored_of_concepts(item: Any, place: str) -> SourceRelation:
+    """A relation as `Doc.to_json` writes it: the values of a `ConceptRelationTuple`."""
+    found = check(_ConceptTuple, _name_values(item, ConceptRelationTuple))
+    ends = (found.head_id, found.tail_id)
+    return SourceRelation(*ends, found.label, True, bool(found.negated), place=place)
+
+
+def _name_values(item: Any, kind: type[RelationTuple] | type[ConceptRelationTuple]) -> Object:
     least, most = len(kind._fields) - len(kind._field_defaults), len(kind._fields)
     if not isinstance(item, list) or not least <= len(item) <= most:
         raise Unusable(f"no list of {least} to {most} values: {', '.join(kind._fields)}.")
-    values = dict(zip(kind._fields, item))
-    label, negated = get(values, "label", str), get(values, "negated", bool, False)
-    if arguments is None:
-        head, tail = get(values, "head_id", str), get(values, "tail_id", str)
-        return SourceRelation(head, tail, label, True, negated=negated, place=place)
-    spans = [
-        {key: values[f"{side}_{key}"] for key in ("start", "end", "label")}
-        for side in ("head", "tail")
-    ]
-    pair = arguments.find_pair(*spans, place)
-    return SourceRelation(*pair, label, negated=negated, place=place)
+    return dict(zip(kind._fields, item))
+
+
+def write(documents: Iterable[SourceDocument], path: Path) -> None:
+    """Write JSON lines in our own form. What is written comes back the same, except places.
+
+    documents (Iterable[SourceDocument]): The documents.
+    path (Path): The file; gzipped if its name ends in ".gz".
+    RAISES (CorpusError): On an `info` that JSON can't express.
+    RAISES (OSError): If the file can't be written.
+    """
+    write_text_atomically(path, map(_format, documents))
+
+
+def _format(document: SourceDocument) -> str:
+    value: Object = {
+        "id": document.id,
+        "text": document.text,
+        "layers": document.layers,
+        "spans": [_given(m, "start end label text", "id concepts fragments info")
+                  for m in document.mentions],
+        "relations": [_given(r, "head tail label", "concepts negated id info")
+                      for r in document.relations],
+    }  # fmt: skip
+    if document.passages:
+        value["passages"] = [_given(p, "name start end", "info") for p in document.passages]
+    if document.info:
+        value["meta"] = document.info
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CorpusError(
+            f"{document.place or 'document'} ({document.id!r}): JSON can't express it ({error}). "
+            f"`info` must hold JSON values only."
+        ) from None
+
+
+def _given(item: Any, always: str, unless_empty: str) -> Object:
+    """RETURNS (Dict[str, Any]): Attributes of an object: those of the one list unless they are
+    None, those of the other unless they are empty."""
+    value = {name: getattr(item, name) for name in always.split()}
+    more = {name: getattr(item, name) for name in unless_empty.split()}
+    return {
+        **{name: entry for name, entry in value.items() if entry is not None},
+        **{name: entry for name, entry in more.items() if entry},
+    }

@@ -26,7 +26,7 @@ from pathlib import Path
 from ...util.files import write_text_atomically
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import read_lines
-from ..source import Passage, SourceDocument, SourceMention, SourceRelation
+from ..documents import Passage, SourceDocument, SourceMention, SourceRelation, get_strings
 
 NO_IDENTIFIER = frozenset({"", "-", "-1"})
 SEPARATOR = ","  # what the writer puts between identifiers unless the source had another
@@ -83,15 +83,14 @@ def read(
         place = f"{path}:{number}"
         line = line.rstrip("\r")
         passage = _PASSAGE.fullmatch(line)
-        blank = not line.strip()
         if title and not (passage and passage[2] == "a" and passage[1] == title[0]):
             _no_abstract(title, problems)
             title = None
-        if blank or (passage and passage[2] == "t"):
+        if not line.strip() or (passage and passage[2] == "t"):
             if document:
                 yield document
             document = None
-            if not blank:
+            if passage:
                 title = (passage[1], passage[3], place)
         elif passage and title:
             document = _make_document(title, passage[3])
@@ -237,7 +236,12 @@ def _format(document: SourceDocument, left_out: Counter) -> str:
             continue
         if relation.negated:
             left_out["negations of relations"] += 1
-        columns = [relation.label, relation.head, relation.tail, *_strings(relation, "columns")]
+        columns = [
+            relation.label,
+            relation.head,
+            relation.tail,
+            *get_strings(relation.info, "columns"),
+        ]
         if _NUMBER.fullmatch(relation.label) or _breaks(name, columns):
             raise _inexpressible(document, f"the relation {columns}")
         lines.append("\t".join([name, *columns]))
@@ -260,7 +264,8 @@ def _format_mention(mention: SourceMention, document: SourceDocument) -> str:
     text = document.text[mention.start : mention.end] if mention.text is None else mention.text
     columns = [str(mention.start), str(mention.end), _one_line(text, "\t"), mention.label]
     identifiers = _join_identifiers(mention, document)
-    individual, further = _strings(mention, "individual"), _strings(mention, "columns")
+    individual = get_strings(mention.info, "individual")
+    further = get_strings(mention.info, "columns")
     if identifiers is not None or individual or further:
         columns.append(identifiers or "")
     if individual or further:
@@ -284,12 +289,6 @@ def _join_identifiers(mention: SourceMention, document: SourceDocument) -> str |
     if split_identifiers(joined, separator) != mention.concepts:
         raise _inexpressible(document, f"the identifiers {mention.concepts}")
     return joined
-
-
-def _strings(item: SourceMention | SourceRelation, key: str) -> list[str]:
-    """RETURNS (List[str]): An entry of `info`, if it is a list of strings (of this format)."""
-    value = item.info.get(key)
-    return value if isinstance(value, list) and all(isinstance(v, str) for v in value) else []
 
 
 def _one_line(text: str, also: str = "") -> str:

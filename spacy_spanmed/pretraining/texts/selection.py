@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...corpora.inputs import iter_texts
+from ...corpora.reading import iter_texts
 from ...util.problems import EXAMPLES, SKIP, Problems
 from ...util.text_files import Meter
 from ..config import DataSettings

@@ -1,6 +1,6 @@
 """A brat corpus made by hand, and its reader: for the tests of reading and of round trips."""
 
-from spacy_spanmed.corpora.formats.brat import read
+from spacy_spanmed.corpora.formats.brat_reader import read
 from spacy_spanmed.util.problems import Problems
 
 TEXT = "Zinc and copper salts\r\ndo not block the p53 gene."

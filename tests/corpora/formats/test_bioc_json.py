@@ -3,8 +3,8 @@ import tracemalloc
 
 import pytest
 
+from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.formats import bioc_json
-from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError, Problems
 from tests.corpora.formats.bioc_sources import GOOD, annotation, passage, read_json, round_trip
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
+from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError
 from tests.corpora.formats.bioc_sources import GOOD, XML, read_json, read_xml, round_trip
 

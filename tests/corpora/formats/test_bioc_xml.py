@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.formats import bioc_xml
-from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError, Problems
 from tests.corpora.formats.bioc_sources import XML, read_json, read_xml
 

@@ -3,8 +3,8 @@ import warnings
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from spacy_spanmed.corpora.documents import SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.formats.brat_writer import write
-from spacy_spanmed.corpora.source import SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError
 from tests.corpora.formats.brat_sources import ANNOTATION, make, read_all
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spacy_spanmed.corpora.documents import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.formats.pubtator import read, split_identifiers, write
-from spacy_spanmed.corpora.source import Passage, SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError, Problems
 
 BARS = """\

@@ -8,7 +8,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_spanmed.corpora.alignment import make_gold_doc
-from spacy_spanmed.corpora.labels import collect_labels
+from spacy_spanmed.corpora.docbin import collect_labels
 from spacy_spanmed.doc.relations import (
     JSON_EXTENSIONS,
     get_concept_relation_tuples,

@@ -1,7 +1,7 @@
 import pytest
 
+from spacy_spanmed.corpora.documents import SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.corpora.formats.brat_writer import write
-from spacy_spanmed.corpora.source import SourceDocument, SourceMention, SourceRelation
 from spacy_spanmed.util.problems import CorpusError
 from tests.corpora.formats.brat_sources import ANNOTATION, TEXT, make, read_all
 

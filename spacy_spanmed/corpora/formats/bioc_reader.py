@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation
 
 from ...util.problems import Problems
-from ..source import Offsets, Passage, SourceDocument, SourceMention, SourceRelation
+from ..documents import Offsets, Passage, SourceDocument, SourceMention, SourceRelation
 from .pubtator import split_identifiers
 
 IDENTIFIER_KEYS = frozenset(
@@ -190,9 +190,10 @@ class _Reader:
         )
         pair = _find_arguments(info)
         if len(relation.nodes) >= 2 and not (pair and pair[0] == "role1"):
-            refs = [self._resolve(node.refid, scopes, place) for node in relation.nodes]
+            found = [self._resolve(node.refid, scopes, place) for node in relation.nodes]
             roles = [node.role or "" for node in relation.nodes]
-            if None in refs:
+            refs = [ref for ref in found if ref is not None]
+            if len(refs) < len(found):
                 return
             for i, (ref, role) in enumerate(zip(refs[1:], roles[1:]), start=1):
                 own = dict(info)
@@ -202,7 +203,7 @@ class _Reader:
                     own["node"] = [i, len(refs) - 1]
                 yield SourceRelation(refs[0], ref, label, False, negated, name, own, place)
         elif pair:
-            head, tail = (_identifier(info[key]) for key in pair)
+            head, tail = (_identifier(info[key]) or "" for key in pair)
             for key in pair:
                 if not isinstance(info[key], dict):
                     del info[key]
@@ -241,7 +242,7 @@ def _passage_text(passage: BioCPassage) -> tuple[str, list[_Block]]:
     if passage.text or not passage.sentences:
         text = passage.text or ""
         return text, [_Block(passage.offset, 0, len(text))]
-    text, blocks = "", []
+    text, blocks = "", list[_Block]()
     for sentence in passage.sentences:
         if blocks:
             last = blocks[-1]

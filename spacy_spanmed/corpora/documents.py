@@ -1,8 +1,10 @@
 """What a corpus file says about one text, in the same form for every format.
 
 Readers turn a file into a stream of SourceDocuments, `checks.py` compares their offsets with the
-text, and `source_docs.py` turns them into gold Docs and back. Writers take SourceDocuments again.
+text, and `docs.py` turns them into gold Docs and back. Writers take SourceDocuments again.
 All offsets are in characters (Unicode code points) of `SourceDocument.text`, ends exclusive.
+
+The types of the fields are also those that `validation.check` holds JSON to.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..doc.layers import LAYERS
+from .validation import Flag, Info, Name, Offset
 
-Offsets = tuple[int, int]
+Offsets = tuple[Offset, Offset]
 
 
 @dataclass
@@ -32,14 +35,14 @@ class SourceMention:
     place (str): Where it was read, as "file:line" or the like, for messages.
     """
 
-    start: int
-    end: int
+    start: Offset
+    end: Offset
     label: str
     concepts: list[str] = field(default_factory=list)
     fragments: list[Offsets] = field(default_factory=list)
-    id: str = ""
+    id: Name = ""
     text: str | None = field(default=None, compare=False)
-    info: dict[str, Any] = field(default_factory=dict)
+    info: Info = field(default_factory=dict)
     place: str = field(default="", compare=False)
 
 
@@ -56,13 +59,13 @@ class SourceRelation:
     place (str): Where it was read, for messages.
     """
 
-    head: str
-    tail: str
+    head: Name
+    tail: Name
     label: str
-    concepts: bool = False
-    negated: bool = False
-    id: str = ""
-    info: dict[str, Any] = field(default_factory=dict)
+    concepts: Flag = False
+    negated: Flag = False
+    id: Name = ""
+    info: Info = field(default_factory=dict)
     place: str = field(default="", compare=False)
 
 
@@ -76,9 +79,9 @@ class Passage:
     """
 
     name: str
-    start: int
-    end: int
-    info: dict[str, Any] = field(default_factory=dict)
+    start: Offset
+    end: Offset
+    info: Info = field(default_factory=dict)
 
 
 @dataclass
@@ -103,6 +106,20 @@ class SourceDocument:
     relations: list[SourceRelation] = field(default_factory=list)
     layers: list[str] = field(default_factory=lambda: list(LAYERS))
     passages: list[Passage] = field(default_factory=list)
-    info: dict[str, Any] = field(default_factory=dict)
+    info: Info = field(default_factory=dict)
     place: str = field(default="", compare=False)
     relates_concepts: bool | None = field(default=None, compare=False)
+
+
+def get_strings(info: dict[str, Any], key: str, size: int | None = None) -> list[str]:
+    """Look up an entry of `info` for a writer: other formats may use the key otherwise.
+
+    info (Dict[str, Any]): Of a mention, relation and so on.
+    key (str): The key.
+    size (Optional[int]): How many strings there must be. Defaults to None: any number.
+    RETURNS (List[str]): The entry, if it is such a list of strings; else an empty list.
+    """
+    value = info.get(key)
+    if not isinstance(value, list) or (size is not None and len(value) != size):
+        return []
+    return value if all(isinstance(item, str) for item in value) else []

@@ -28,7 +28,7 @@ from typing import Any
 
 from ...util.problems import CorpusError, Problems
 from ...util.text_files import NOT_UTF8, read_lines
-from ..source import Offsets, SourceDocument, SourceMention, SourceRelation
+from ..documents import Offsets, SourceDocument, SourceMention, SourceRelation
 from .brat_writer import (
     ANNOTATION,
     NEGATION,
@@ -38,7 +38,6 @@ from .brat_writer import (
     TEXT,
     beside,
     decode_name,
-    write,
 )
 
 BIONLP = (".a1", ".a2")
@@ -54,8 +53,6 @@ _EXAMPLES = {
     "M": "M1<tab>Name E1",
     "N": "N1<tab>Reference T1 DB:identifier<tab>text",
 }
-
-__all__ = ["read", "write"]
 
 _Line = tuple[str, str, str, str | None]  # place, id, second and third column
 
@@ -236,7 +233,8 @@ class _Annotation:
         found = self._triggers.get(reference, reference)
         if found in self._mentions:
             return found
-        return self._unknown(place, reference)
+        self._unknown(place, reference)
+        return None
 
     def _read_trigger(self, place: str, name: str, body: str, _: str | None) -> bool:
         match = _ARGUMENT.fullmatch(body.split(" ")[0])
@@ -279,19 +277,19 @@ class _Annotation:
 
     def _read_relation(self, place: str, name: str, body: str, _: str | None) -> None:
         label, *arguments = filter(None, body.split(" ")) if body else [""]
-        matches = [_ARGUMENT.fullmatch(argument) for argument in arguments]
-        if len(matches) != 2 or None in matches:
+        pairs = [match.groups() for match in map(_ARGUMENT.fullmatch, arguments) if match]
+        if len(pairs) != 2 or len(arguments) != 2:
             return self._bad(place, name)
-        if (matches[0][1], matches[1][1]) == ROLES[::-1]:
-            matches.reverse()
-        roles, references = [[match[k] for match in matches] for k in (1, 2)]
-        ends = [self._resolve(place, reference) for reference in references]
-        if None in ends:
+        if (pairs[0][0], pairs[1][0]) == ROLES[::-1]:
+            pairs.reverse()
+        roles, references = map(list, zip(*pairs))
+        head, tail = (self._resolve(place, reference) for reference in references)
+        if head is None or tail is None:
             return
-        relation = SourceRelation(*ends, label, id=name, place=place)
+        relation = SourceRelation(head, tail, label, id=name, place=place)
         if tuple(roles) != ROLES:
             relation.info["roles"] = roles
-        if references != ends:
+        if references != [head, tail]:
             relation.info["references"] = references
         self._add_relation(name, relation)
         self._infos[name] = relation.info
