@@ -10,7 +10,7 @@ RUN := . $(VENV)/bin/activate &&
 # The project's steps depend on source folders: compiled files in them would look like changes
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: model test smoke baselines clean
+.PHONY: model test smoke baselines lint docs clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,5 +38,14 @@ baselines: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest
 
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# The website, in site/. Its tables of settings and commands are read from the code.
+docs: $(VENV)/.installed
+	PYTHONPATH="$(CURDIR)" $(VENV)/bin/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) corpus/* training dist build smoke project.lock *.egg-info
+	rm -rf $(VENV) corpus/* training dist build site smoke project.lock *.egg-info
