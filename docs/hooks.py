@@ -146,25 +146,26 @@ def describe_commands(module: str, *prefix: str) -> str:
     import typer
 
     command = typer.main.get_command(importlib.import_module(module).app)
-    return "\n\n".join(_describe_command(command, " ".join(prefix)))
+    level = "###" if hasattr(command, "commands") else "##"
+    return "\n\n".join(_describe_command(command, " ".join(prefix), level))
 
 
-def _describe_command(command: Any, name: str) -> Iterator[str]:
+def _describe_command(command: Any, name: str, level: str) -> Iterator[str]:
     commands = getattr(command, "commands", None)
     if commands:
         for key, inner in commands.items():
             if not inner.hidden:
-                yield from _describe_command(inner, f"{name} {key}")
+                yield from _describe_command(inner, f"{name} {key}", level)
         return
     context = command.make_context(name, [], resilient_parsing=True)
-    yield f"### {name}"
+    yield f"{level} {name}"
     usage = re.sub(r"{(.+?)}(\.\.\.)?", r"\1", " ".join(command.collect_usage_pieces(context)))
     yield f"```text\n{name} {usage}\n```"
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         text = " ".join(paragraph.split())
         example = text.removeprefix("Example: ")
         if example != text or text.startswith((name, "torchrun")):
-            yield f"```text\n{example}\n```"
+            yield f"```bash\n{example}\n```"
         elif text not in ("Example:", "Examples:"):
             yield text
     for parameter in command.params:
