@@ -18,12 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import tomllib
 import yaml
-
-try:
-    import tomllib
-except ModuleNotFoundError:  # Python 3.10
-    import tomli as tomllib  # type: ignore[no-redef]
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ("pipeline.cfg", "document.cfg")  # shown beside the defaults, if they are there
