@@ -23,6 +23,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ("pipeline.cfg", "document.cfg")  # shown beside the defaults, if they are there
+GIVEN = ("nlp", "name", "nO")  # parameters of registered functions that no config sets
 _REQUEST = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", flags=re.M)
 _SEE = re.compile(r"[Ss]ee (?::class:)?`?(\w+)`?(?: for the settings|\.)")
 
@@ -84,7 +85,7 @@ def _get_defaults(prefix: str, key: tuple[str, str]) -> dict[str, Any]:
     return {
         prefix + parameter.name: parameter.default
         for parameter in parameters
-        if parameter.default is not parameter.empty and parameter.name != "nO"
+        if parameter.default is not parameter.empty and parameter.name not in GIVEN
     }
 
 
@@ -107,26 +108,33 @@ def describe_registered(group: str) -> str:
     """Document what pyproject.toml registers.
 
     group (str): Entry-point group without "spacy_", such as "architectures".
-    RETURNS (str): A heading and a request to mkdocstrings for each.
+    RETURNS (str): A heading each, its settings, and a request to mkdocstrings.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-    parts = []
+    parts: list[str] = []
+    documented: dict[str, str] = {}
     for name, place in project["entry-points"][f"spacy_{group}"].items():
-        parts += [f"### `{name}` {{ #{name} }}", f"::: {_find_documented(place)}"]
+        module, attribute = place.split(":")
+        function = getattr(importlib.import_module(module), attribute)
+        target = _find_class(function) or f"{module}.{attribute}"
+        parts.append(f"### `{name}` {{ #{name} }}")
+        settings = [key for key in inspect.signature(function).parameters if key not in GIVEN]
+        if settings:
+            parts.append(f"Settings: {', '.join(f'`{key}`' for key in settings)}.")
+        if target in documented:
+            parts.append(f"Described under [`{documented[target]}`](#{documented[target]}).")
+        else:
+            parts.append(f"::: {target}")
+            documented[target] = name
     return "\n\n".join(parts)
 
 
-def _find_documented(place: str) -> str:
-    """RETURNS (str): Dotted name of the function at an entry point or, if its docstring says so,
-    of the class that documents the settings."""
-    module, name = place.split(":")
-    function = getattr(importlib.import_module(module), name)
+def _find_class(function: Callable[..., Any]) -> str | None:
+    """RETURNS (Optional[str]): Dotted name of the class that documents a function's settings, if
+    its docstring names one."""
     referred = _SEE.search(inspect.getdoc(function) or "")
-    if referred is not None:
-        target = getattr(inspect.getmodule(function), referred[1], None)
-        if inspect.isclass(target):
-            return f"{target.__module__}.{target.__qualname__}"
-    return f"{module}.{name}"
+    found = getattr(inspect.getmodule(function), referred[1], None) if referred else None
+    return f"{found.__module__}.{found.__qualname__}" if inspect.isclass(found) else None
 
 
 # ---------------------------------------------------------------------------------- commands

@@ -25,4 +25,4 @@ def main(output: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(*sys.argv[1:2] or [ROOT / "docs/images/example.svg"]))
+    main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "docs/images/example.svg")
