@@ -143,13 +143,13 @@ def _find_class(function: Callable[..., Any]) -> str | None:
 def describe_commands(module: str, *prefix: str) -> str:
     """The help of a command and its sub-commands.
 
-    module (str): Where its typer app is, such as "spacy_spanmed.cli".
+    module (str): What is run, such as "benchmarks".
     prefix (str): The words that call it, such as "python", "-m", "benchmarks".
     RETURNS (str): A heading, usage, help text and list of options each.
     """
     import typer
 
-    command = typer.main.get_command(importlib.import_module(module).app)
+    command = typer.main.get_command(importlib.import_module(f"{module}.__main__").app)
     level = "###" if hasattr(command, "commands") else "##"
     return "\n\n".join(_describe_command(command, " ".join(prefix), level))
 

@@ -267,12 +267,7 @@ def get_call(words: list[str]) -> tuple[str, list[str]] | None:
 
 def find_command(module: str, arguments: list[str]):
     """RETURNS (Tuple[click.Command, List[str]]): The command that is called, and its arguments."""
-    applications = {
-        "spacy_spanmed": "spacy_spanmed.cli",
-        "benchmarks": "benchmarks.cli",
-        "scripts.nero": "scripts.nero.cli",
-    }
-    command = typer.main.get_command(importlib.import_module(applications[module]).app)
+    command = typer.main.get_command(importlib.import_module(f"{module}.__main__").app)
     while hasattr(command, "commands"):
         command, arguments = command.commands[arguments[0]], arguments[1:]
     return command, arguments
