@@ -22,7 +22,7 @@ import tomllib
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = ("pipeline.cfg", "document.cfg")  # shown beside the defaults, if they are there
+CONFIGS = ("pipeline.cfg", "document.cfg")  # of configs/, beside the defaults
 GIVEN = ("nlp", "name", "nO")  # parameters of registered functions that no config sets
 _REQUEST = re.compile(r"^<!-- generated: (\w+) ?(.*?) -->$", flags=re.M)
 _SEE = re.compile(r"[Ss]ee (?::class:)?`?(\w+)`?(?: for the settings|\.)")
@@ -37,7 +37,7 @@ def on_page_markdown(markdown: str, **kwargs: Any) -> str:
 
 
 def describe_settings(factory: str) -> str:
-    """The defaults of a pipe, and what the configs of this project set instead.
+    """The defaults of a pipe, and where the configs of this project set something else.
 
     factory (str): Name of a registered factory.
     RETURNS (str): A Markdown table.
@@ -50,11 +50,12 @@ def describe_settings(factory: str) -> str:
         defaults = {**_get_defaults(section, key), **defaults}
     configs = {name: _read_component(name, factory) for name in CONFIGS}
     shown = [name for name in CONFIGS if configs[name]]
-    rows = [["setting", "default", *(f"`configs/{name}`" for name in shown)]]
+    rows = [["setting", "default", *(f"`{name}`" for name in shown)]]
     for setting in sorted(defaults, key=lambda name: ("." in name, list(defaults).index(name))):
-        values = [configs[name].get(setting) for name in shown]
-        cells = [_code(value) if value is not None else "" for value in values]
-        rows.append([f"`{setting}`", _code(defaults[setting]), *cells])
+        default = defaults[setting]
+        values = [configs[name].get(setting, default) for name in shown]
+        cells = ["" if value == default else _code(value) for value in values]
+        rows.append([f"`{setting}`", _code(default), *cells])
     return _make_table(rows)
 
 
