@@ -452,6 +452,7 @@ def site(tmp_path_factory):
     return output
 
 
+@pytest.mark.xdist_group("site")  # so that with --dist loadgroup one process builds it
 def test_site_needs_no_network(site):
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf8")
@@ -459,6 +460,7 @@ def test_site_needs_no_network(site):
         assert not re.findall(r'<link[^>]+rel="(?:stylesheet|preconnect)"[^>]+href="http', text)
 
 
+@pytest.mark.xdist_group("site")
 def test_site_has_each_command_setting_and_registered_name(site):
     commands = (site / "commands.html").read_text(encoding="utf8")
     for name, command in typer.main.get_command(app).commands.items():
@@ -477,6 +479,7 @@ def test_site_has_each_command_setting_and_registered_name(site):
         assert f"<code>{name}</code>" in project
 
 
+@pytest.mark.xdist_group("site")
 def test_no_request_for_a_generated_part_is_left(site):
     for page in site.rglob("*.html"):
         assert "<!-- generated:" not in page.read_text(encoding="utf8"), page.name
