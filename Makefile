@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .PHONY: model test test-slow lint docs smoke baselines clean
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install -q -c constraints.txt pip setuptools wheel
 	@# torch first and pinned: later packages then find it and don't bring a CUDA build
@@ -25,7 +25,7 @@ model: $(VENV)/.installed
 	@if pgrep -f "$(CURDIR)/[.]venv/bin/python -m spac[y]" > /dev/null 2>&1; then \
 		echo "A step of an earlier run is still at work here. Wait for it, or stop it:"; \
 		pgrep -af "$(CURDIR)/[.]venv/bin/python -m spac[y]" | cut -c1-150; exit 1; fi
-	@find spacy_spanmed -name __pycache__ -prune -exec rm -rf {} +
+	@find spacy_spanmed benchmarks scripts -name __pycache__ -prune -exec rm -rf {} +
 	$(RUN) python -m spacy project run all
 
 # The same workflow on a small sample: a check that everything works, not a usable model
@@ -48,5 +48,9 @@ lint: $(VENV)/.installed
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# The website, in site/. Its tables of settings and commands are read from the code.
+docs: $(VENV)/.installed
+	PYTHONPATH="$(CURDIR)" $(VENV)/bin/mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) corpus/* training dist build smoke project.lock *.egg-info
+	rm -rf $(VENV) corpus/* training dist build site smoke project.lock *.egg-info
