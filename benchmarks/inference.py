@@ -4,7 +4,7 @@ Both run in this process, one after the other, several times, over the same text
 taken within a round and its median over rounds, so that a machine whose speed drifts does not
 decide. Words are what lies between whitespace: the two tokenizers don't count alike.
 
-The stock pipeline is that of `stock_pipeline.py`: same encoder weights, in float32. Its relation
+The stock pipeline is that of `stock/pipeline.py`: same encoder weights, in float32. Its relation
 component gets the entities that ours found in the same text, since untrained `ner` would give it
 too many or too few; the time that handing them over takes is taken off. Ours runs as it is, with
 all its components.
@@ -23,9 +23,9 @@ from spacy.util import minibatch
 
 from spacy_spanmed.encoder.shim import find_encoders
 
-from .bench_texts import Group
-from .stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
-from .stock_relations import MAX_LENGTH
+from .stock.pipeline import GIVEN_ENTITIES, build_stock_pipeline
+from .stock.relations import MAX_LENGTH
+from .texts import Group
 
 PIPES = ("transformer", "span_ner", "relation_extractor")
 

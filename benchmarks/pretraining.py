@@ -42,8 +42,8 @@ from spacy_spanmed.pretraining.run import build_model
 from spacy_spanmed.pretraining.samples import MaskedBlocks, make_vocabulary
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer
 
-from . import stock_mlm
-from .reference_masking import reference_span_masking
+from .stock import mlm
+from .stock.masking import reference_span_masking
 
 MASKED_BLOCKS, MASKING_ROUNDS = 200, 5  # of the timing of masking alone
 WARMUP_STEPS = 2  # not counted: memory is allocated, kernels are chosen
@@ -128,7 +128,7 @@ def run_benchmark(
     """
     training = settings.training
     loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
-    stock_blocks = stock_mlm.Blocks(text.train, loaded.tokenizer, training.block_length)
+    stock_blocks = mlm.Blocks(text.train, loaded.tokenizer, training.block_length)
     blocks = pack_texts(text.train, loaded.tokenizer, training.block_length)
     if min(len(stock_blocks), len(blocks.input_ids)) < training.batch_size:
         raise ValueError(
@@ -245,7 +245,7 @@ def _time_stock(*arguments: Any) -> float:
 def _train_stock(
     settings: PretrainSettings,
     tokenizer: PreTrainedTokenizerBase,
-    blocks: stock_mlm.Blocks,
+    blocks: mlm.Blocks,
     collator: str,
     steps: int,
     seed: int,
@@ -253,9 +253,9 @@ def _train_stock(
     our_rates: bool = False,
 ) -> PretrainingModel:
     set_seed(seed)
-    model = stock_mlm.load_stock_model(settings.model.encoder)
+    model = mlm.load_stock_model(settings.model.encoder)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = stock_mlm.make_stock_trainer(
+        trainer = mlm.make_stock_trainer(
             model,
             tokenizer,
             blocks,
@@ -268,7 +268,7 @@ def _train_stock(
             optimize_like=settings.training if our_rates else None,
         )
         trainer.train()
-    return stock_mlm.as_pretraining_model(model, settings.training.block_length)
+    return mlm.as_pretraining_model(model, settings.training.block_length)
 
 
 def _train_ours(
@@ -312,7 +312,7 @@ def _compare_losses(
     settings: PretrainSettings,
     dev: PackedBlocks,
     blocks: PackedBlocks,
-    stock_blocks: stock_mlm.Blocks,
+    stock_blocks: mlm.Blocks,
     collator: str,
     tokens: int,
     seed: int,

@@ -18,7 +18,7 @@ from spacy.training import Example
 from spacy.util import filter_spans, load_model_from_config
 from thinc.api import Config
 
-from .stock_relations import NAME as STOCK_RELATIONS
+from .relations import NAME as STOCK_RELATIONS
 
 GIVEN_ENTITIES = "given_entities"
 
