@@ -44,11 +44,7 @@ def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path)
         build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(packages)]
         # A copy, since setuptools would leave folders behind and publish what they still hold
         source = Path(folder) / "source"
-        ignored = shutil.ignore_patterns("__pycache__")
-        for part in SOURCE_FOLDERS:
-            shutil.copytree(project / part, source / part, ignore=ignored)
-        for part in SOURCE_FILES:
-            shutil.copy(project / part, source / part)
+        copy_sources(project, source)
         _run([sys.executable, *build, str(source)])
         wheels = []
         for prefix in ("spacy_spanmed", f"{meta['lang']}_{meta['name']}"):
@@ -60,6 +56,18 @@ def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path)
             os.replace(target.with_suffix(".part"), target)
             wheels.append(target)
     return wheels
+
+
+def copy_sources(project: Path, target: Path) -> None:
+    """Copy what the package's wheel is built of.
+
+    project (Path): Folder with the package's pyproject.toml. target (Path): A new folder.
+    """
+    ignored = shutil.ignore_patterns("__pycache__")
+    for part in SOURCE_FOLDERS:
+        shutil.copytree(project / part, target / part, ignore=ignored)
+    for part in SOURCE_FILES:
+        shutil.copy(project / part, target / part)
 
 
 def read_performance(metrics: Path) -> dict[str, Any]:
