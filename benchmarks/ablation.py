@@ -234,10 +234,11 @@ def summarise(
 def _difference(found: Sequence[Record], base: Sequence[Record], name: str) -> str:
     """How far a score lies from that of `base`, by seed; nothing without a common seed."""
     of_base = {record["seed"]: _percent(record["scores"].get(name)) for record in base}
-    pairs = [
-        (_percent(record["scores"].get(name)), of_base.get(record["seed"])) for record in found
-    ]
-    known = [score - other for score, other in pairs if None not in (score, other)]
+    known = []
+    for record in found:
+        score, other = _percent(record["scores"].get(name)), of_base.get(record["seed"])
+        if score is not None and other is not None:
+            known.append(score - other)
     return f" ({statistics.mean(known):+.1f})" if known else ""
 
 

@@ -254,7 +254,7 @@ def ablation(
     gpu_id: Gpu = -1,
     json: Annotated[
         Path, typer.Option(help="Results. Runs that are in it already are not run again.")
-    ] = Path("ablation.json"),
+    ] = Path("metrics/ablation.json"),
 ) -> None:
     """Train variants of a config over several seeds, and compare their scores on dev.
 
@@ -262,9 +262,9 @@ def ablation(
 
     Examples:
 
-    python -m benchmarks ablation configs/ablation.yml --json metrics/ablation.json
+    python -m benchmarks ablation configs/ablation.yml
 
-    python -m benchmarks ablation configs/ablation.yml --variant no_repeats --json metrics/ablation.json
+    python -m benchmarks ablation configs/ablation.yml --variant no_repeats
     """
     from .ablation import read_plan, read_records, run_plan, split_records, summarise
 

@@ -1,6 +1,6 @@
 """How fast, and how well, our pretraining and the stock recipe learn from the same text.
 
-Same text, encoder, block length and tokens a step, one after the other, several times. The ratio is
+Same text, encoder, length of sequences and tokens a step, one after the other, several times. The ratio is
 taken within a round and its median over rounds, so that a machine whose speed drifts does not
 decide. Ours also runs with token masks, to tell what its masker costs. Speed is measured with stock
 in a process of its own each time: what ours sets for all of a process, how memory is kept, would
@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -235,10 +235,16 @@ def _fresh_process() -> ProcessPoolExecutor:
     )
 
 
-def _time_stock(*arguments: Any) -> float:
-    """RETURNS (float): Seconds of a step. arguments: The first ones of `_train_stock`."""
+def _time_stock(
+    settings: PretrainSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    blocks: mlm.Blocks,
+    collator: str,
+    steps: int,
+) -> float:
+    """RETURNS (float): Seconds of a step. The parameters are those of `_train_stock`."""
     clock = Clock()
-    _train_stock(*arguments, seed=0, clock=clock)
+    _train_stock(settings, tokenizer, blocks, collator, steps, 0, clock)
     return clock.seconds()
 
 
@@ -255,7 +261,7 @@ def _train_stock(
     set_seed(seed)
     model = mlm.load_stock_model(settings.model.encoder)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = mlm.make_stock_trainer(
+        trainer: Any = mlm.make_stock_trainer(
             model,
             tokenizer,
             blocks,
@@ -294,7 +300,7 @@ def _train_ours(
         here = settings.copy(
             update={"paths": settings.paths.copy(update={"checkpoints": Path(folder)})}
         )
-        trainer = PretrainingTrainer(
+        trainer: Any = PretrainingTrainer(
             model,
             training_arguments(here, steps, save=False),
             here,
@@ -326,7 +332,7 @@ def _compare_losses(
     stock = partial(
         _train_stock, settings, loaded.tokenizer, stock_blocks, collator, steps, seed, Clock()
     )
-    sides = {
+    sides: dict[str, Callable[[], PretrainingModel]] = {
         "ours": lambda: _train_ours(settings, blocks, steps, seed, Clock())[0],
         "ours_token": lambda: _train_ours(token_settings, blocks, steps, seed, Clock())[0],
         "stock": stock,

@@ -123,11 +123,9 @@ def _render(template: str, results: Results) -> str:
 
 def pick(found: Iterable[Result], *keys: str) -> list[Any]:
     """RETURNS (list): What stands at nested keys of each result; None where it has no such."""
-    values = []
-    for value in found:
-        for key in keys:
-            value = (value or {}).get(key)
-        values.append(value)
+    values: list[Any] = list(found)
+    for key in keys:
+        values = [(value or {}).get(key) for value in values]
     return values
 
 

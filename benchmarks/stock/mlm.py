@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -109,7 +110,7 @@ def make_stock_trainer(
     if optimize_like is not None:
         args.warmup_steps = round(optimize_like.warmup * steps)
         args.max_grad_norm = optimize_like.grad_clip
-    trainer = Trainer(
+    trainer: Any = Trainer(
         model=model,
         args=args,
         train_dataset=blocks,
@@ -129,8 +130,9 @@ def as_pretraining_model(model: PreTrainedModel, block_length: int) -> Pretraini
     so that both recipes are measured by the same code.
 
     RAISES (ValueError): The head has a form that is not known."""
+    encoder: Any = model.base_model
     result = PretrainingModel(
-        model.base_model,
+        encoder,
         block_length=block_length,
         sbo_weight=0.0,
         sbo_position_width=1,
