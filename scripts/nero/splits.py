@@ -41,8 +41,8 @@ def proportional(total: int, sizes: dict[str, int]) -> dict[str, int]:
     """Share out a number in proportion, by largest remainders.
 
     total (int): What to share out; at most the sum of the sizes is given.
-    sizes (Dict[str, int]): Name to size.
-    RETURNS (Dict[str, int]): Name to share; the shares add up.
+    sizes (dict[str, int]): Name to size.
+    RETURNS (dict[str, int]): Name to share; the shares add up.
     """
     everything = sum(sizes.values())
     total = min(total, everything)
@@ -73,7 +73,7 @@ def assign_splits(
     dev, test (int): The number of items wanted in dev and test; the rest is train. A stratum may
         miss its share by less than one cluster.
     seed (int): Another seed, other splits. Defaults to 0.
-    RETURNS (List[str]): "train", "dev" or "test" for each item.
+    RETURNS (list[str]): "train", "dev" or "test" for each item.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for item, name in enumerate(clusters):

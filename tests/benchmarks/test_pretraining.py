@@ -21,7 +21,7 @@ def run(*args):
 
 def test_stock_blocks_are_the_joined_texts(tokenizer):
     texts = make_texts(10)
-    blocks = mlm.Blocks(texts, tokenizer, 32)
+    blocks = mlm.Sequences(texts, tokenizer, 32)
     stream = [i for text in texts for i in tokenizer(text)["input_ids"]]
     assert len(blocks) == len(stream) // 32
     joined = [i for row in blocks for i in row["input_ids"]]
@@ -42,7 +42,7 @@ def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
 def test_stock_takes_our_optimizer_if_told(tiny_encoder, tokenizer, tmp_path):
     def make(**settings):
         model = mlm.load_stock_model(str(tiny_encoder))
-        blocks = mlm.Blocks(make_texts(10), tokenizer, 32)
+        blocks = mlm.Sequences(make_texts(10), tokenizer, 32)
         sizes = {"collator": "token", "batch_size": 2, "steps": 20, "seed": 0}
         return model, mlm.make_stock_trainer(
             model, tokenizer, blocks, output=str(tmp_path), **sizes, **settings
