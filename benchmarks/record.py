@@ -59,6 +59,9 @@ def record_result(
     if CURVE in result:
         del result[CURVE]
         result["excerpt"] = "Without the curve of losses, which the run's own file has."
+    result.pop(
+        "other_runs", None
+    )  # of a comparison: those of other settings, which it doesn't show
     target = folder / f"{name or _default_name(source)}.json"
     done = f"Recorded {source} as {target}"
     if target.is_file():

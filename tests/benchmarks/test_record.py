@@ -91,9 +91,12 @@ def test_other_kinds(folder):
     assert "curve" not in written and "curve" in written["excerpt"] and written["date"]
     run = {"seed": 0, "commit": COMMIT, "scores": {}}
     comparison = {"plan": "a.yml", "scores": [], "runs": [run, {**run, "commit": None}]}
+    comparison["other_runs"] = [run]
     assert "no commit" in record(folder, "ablation.json", comparison).output
     comparison["runs"].pop()
     assert record(folder, "ablation.json", comparison).exit_code == 0
+    assert read(folder, "ablation.json")["runs"] == [run]
+    assert "other_runs" not in read(folder, "ablation.json")
     timed = {"ratio": 2.0, "versions": {}, "commit": COMMIT, "date": DATE}
     assert record(folder, "inference.json", timed).exit_code == 0
     drawn = {**SCORES, "meta": {**SCORES["meta"], "name": "dictionary", "seed": None}}
