@@ -13,16 +13,28 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import srsly
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    StrictInt,
+    ValidationError,
+)
 from spacy.util import load_config
 
 from spacy_spanmed.util.provenance import git_commit
 
 Record = dict[str, Any]
-SECTIONS = {"config", "seeds", "scores", "settings", "corpora", "variants"}
+Settings = dict[str, Any]  # by dotted names
+# Nothing behind a name in YAML is None, and means no settings
+Overrides = Annotated[Settings, BeforeValidator(lambda value: {} if value is None else value)]
 
 
 class Run(NamedTuple):
@@ -36,61 +48,57 @@ class Run(NamedTuple):
     corpus: str
     variant: str
     seed: int
-    settings: dict[str, Any]
+    settings: Settings
 
 
-class Plan(NamedTuple):
-    """What is to be compared.
+class Plan(BaseModel):
+    """What is to be compared: a YAML file such as `configs/ablation.yml`.
 
-    config (Path): Of `spacy train`.
-    scores (list[str]): Those that are shown, by spaCy's names, such as "ents_f".
-    runs (list[Run]): One after the other.
+    config (Path): Of `spacy train`, relative to the working directory.
+    seeds (list[int]), scores (list[str]): One or more; scores by spaCy's names, such as "ents_f".
+    settings (dict): Overrides for all runs.
+    corpora, variants (dict): By name, overrides of their own; a variant's win over a corpus's.
     """
 
-    config: Path
-    scores: list[str]
-    runs: list[Run]
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    config: FilePath
+    seeds: Annotated[list[StrictInt], Field(min_length=1)]
+    scores: Annotated[list[str], Field(min_length=1)]
+    settings: Overrides
+    corpora: Annotated[dict[str, Overrides], Field(min_length=1)]
+    variants: Annotated[dict[str, Overrides], Field(min_length=1)]
+
+    @property
+    def runs(self) -> list[Run]:
+        """RETURNS (list[Run]): One after the other: first each variant once."""
+        return [
+            Run(corpus, variant, seed, {**self.settings, **own, **more})
+            for seed in self.seeds
+            for corpus, own in self.corpora.items()
+            for variant, more in self.variants.items()
+        ]
 
 
 def read_plan(path: Path) -> Plan:
-    """Read a plan, a YAML file such as `configs/ablation.yml`.
+    """Read a plan.
 
-    `config` is the config's path, relative to the working directory, `seeds` a list of numbers,
-    `scores` a list of names. `settings` are overrides for all runs, and each of `corpora` and
-    `variants` has a name and overrides of its own; a variant's win over a corpus's.
-
+    path (Path): The YAML file, see `Plan`.
     RAISES (ValueError): The file is missing, or no such plan; the message says what to change.
     """
     if not path.is_file():
         raise ValueError(f"The plan '{path}' does not exist: check the path.")
     try:
-        plan = srsly.read_yaml(path)
+        return Plan.model_validate(srsly.read_yaml(path))
+    except ValidationError as error:
+        wrong = []
+        for item in error.errors():
+            place = ".".join(map(str, item["loc"])) or "the file"
+            given = "" if item["type"] == "missing" else f", not {item['input']!r}"
+            wrong.append(f"{place}: {item['msg']}{given}")
+        raise ValueError(f"'{path}' is no plan. {'; '.join(wrong)}.") from None
     except Exception as error:  # of its own for each kind of mistake
         raise ValueError(f"'{path}' is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(plan, dict) or set(plan) != SECTIONS:
-        raise ValueError(f"'{path}' must have {', '.join(sorted(SECTIONS))}, and nothing else.")
-    if not isinstance(plan["config"], str):
-        raise ValueError(f"'{path}': config must be a path.")
-    for name in ("corpora", "variants"):
-        named = plan[name]
-        if not isinstance(named, dict) or not named:
-            raise ValueError(f"'{path}': {name} must be names with their settings.")
-        for settings in (plan["settings"], *named.values()):
-            if settings is not None and not isinstance(settings, dict):
-                raise ValueError(f"'{path}': settings must be names with values, not {settings}.")
-    for name in ("seeds", "scores"):
-        if not isinstance(plan[name], list) or not plan[name]:
-            raise ValueError(f"'{path}': {name} must be a list.")
-    config = Path(plan["config"])
-    if not config.is_file():
-        raise ValueError(f"'{path}' names the config '{config}', which does not exist.")
-    runs = [
-        Run(corpus, variant, seed, {**(plan["settings"] or {}), **(own or {}), **(more or {})})
-        for seed in plan["seeds"]  # first each variant once
-        for corpus, own in plan["corpora"].items()
-        for variant, more in plan["variants"].items()
-    ]
-    return Plan(config, plan["scores"], runs)
 
 
 def read_records(path: Path) -> list[Record]:
@@ -145,7 +153,8 @@ def run_plan(
     save (Callable): Called with all records after each run.
     show (Callable[[str], None]): Told what is done. Defaults to print.
     RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256"
-        (of the config with the run's settings), "commit" (whose code was run), "scores", "seconds".
+        (of the config with the run's settings), "commit" (whose code was run), "date", "scores",
+        "seconds".
     RAISES (ValueError): A variant that is not in the plan, or a training that fails.
     """
     unknown = set(variants) - {run.variant for run in plan.runs}
@@ -163,7 +172,8 @@ def run_plan(
             continue
         show(place)
         # each training is a process of its own, with the code that is there when it starts
-        record = {**_identity(plan, run), "commit": git_commit()}
+        today = date.today().isoformat()
+        record = {**_identity(plan, run), "commit": git_commit(), "date": today}
         started = time.perf_counter()
         record["scores"] = _train(plan.config, run, gpu_id)
         record["seconds"] = round(time.perf_counter() - started, 1)
@@ -224,10 +234,11 @@ def summarise(
 def _difference(found: Sequence[Record], base: Sequence[Record], name: str) -> str:
     """How far a score lies from that of `base`, by seed; nothing without a common seed."""
     of_base = {record["seed"]: _percent(record["scores"].get(name)) for record in base}
-    pairs = [
-        (_percent(record["scores"].get(name)), of_base.get(record["seed"])) for record in found
-    ]
-    known = [score - other for score, other in pairs if None not in (score, other)]
+    known = []
+    for record in found:
+        score, other = _percent(record["scores"].get(name)), of_base.get(record["seed"])
+        if score is not None and other is not None:
+            known.append(score - other)
     return f" ({statistics.mean(known):+.1f})" if known else ""
 
 

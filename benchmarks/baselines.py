@@ -5,17 +5,23 @@ Both learn from counts alone, run in seconds, and are judged by the scorers of t
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import spacy
+from rich.console import Console
+from rich.progress import Progress as ProgressBar
 from spacy.language import Language
 from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import filter_spans
 
+from spacy_spanmed.cli.evaluate import hash_data, load_pipeline, read_examples
 from spacy_spanmed.doc.layers import ENTITIES, RELATIONS, get_layers
 from spacy_spanmed.doc.mentions import Mention, get_mentions
 from spacy_spanmed.doc.relations import RelationTuple, get_relation_tuples, set_relation_tuples
@@ -32,9 +38,6 @@ Progress = Callable[[Iterable[Doc], str], Iterable[Doc]]
 
 def _silent(docs: Iterable[Doc], description: str) -> Iterable[Doc]:
     return docs
-
-
-# ------------------------------------------------------------------------ dictionary
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class DictionaryBaseline:
         docs (Iterable[Doc]): Gold Docs for development.
         shares (Sequence[float]): Values to try. Defaults to 0.1, 0.2 ... 0.9.
         progress (Callable): Wraps an iterable of Docs, with a description. Defaults to none.
-        RETURNS (Dict[float, Optional[float]]): F1 for each value; None without any mention, and
+        RETURNS (dict[float, float | None]): F1 for each value; None without any mention, and
             `min_share` then stays as it is.
         """
         scored = [doc for doc in docs if ENTITIES in get_layers(doc)]
@@ -164,9 +167,6 @@ def _most_frequent(counts: Counter) -> str:
     return min(counts, key=lambda label: (-counts[label], label))
 
 
-# ------------------------------------------------------------------------- relations
-
-
 class MajorityRelations:
     """Gives each ordered pair of mentions the label that most pairs like it have in training.
 
@@ -202,7 +202,7 @@ class MajorityRelations:
         """The relations between the mentions of one text.
 
         mentions (Sequence[Mention]): (start, end, label) in characters.
-        RETURNS (List[RelationTuple]): The score is the label's share of the vote.
+        RETURNS (list[RelationTuple]): The score is the label's share of the vote.
         """
         relations = []
         for head, tail in _pairs(mentions):
@@ -231,9 +231,6 @@ def _features(head: Mention, tail: Mention) -> tuple[Feature, Feature]:
     return (head[2], tail[2], *coarse), coarse
 
 
-# ------------------------------------------------------------------------ evaluation
-
-
 def score_baselines(
     dictionary: DictionaryBaseline,
     relations: MajorityRelations,
@@ -246,7 +243,7 @@ def score_baselines(
     relations (MajorityRelations): For the relations.
     docs (Iterable[Doc]): Gold Docs.
     progress (Callable): Wraps an iterable of Docs, with a description. Defaults to none.
-    RETURNS (Dict[str, Any]): The keys of `score_entities`, and those of `score_relations` with
+    RETURNS (dict[str, Any]): The keys of `score_entities`, and those of `score_relations` with
         the prefixes "rel_gold" (gold mentions) and "rel" (mentions from the dictionary).
     """
     end_to_end, given_gold = [], []
@@ -263,3 +260,47 @@ def score_baselines(
         **score_relations(given_gold, prefix="rel_gold"),
         **score_relations(end_to_end),
     }
+
+
+def run_baseline(
+    data: Mapping[str, Path], tokenizer_from: str | None, console: Console
+) -> dict[str, Any]:
+    """Learn from train, tune on dev, score on test.
+
+    data (Mapping[str, Path]): `.spacy` files or folders, by "train", "dev" and "test".
+    tokenizer_from (str | None): Pipeline whose tokenizer to use. None: spaCy's English one.
+    console (Console): Shows the progress.
+    RETURNS (dict[str, Any]): As `score_baselines`, and "meta": what was read and found.
+    RAISES (ValueError): If the data or the pipeline can't be read. Warns if train has no entities.
+    """
+    with console.status("Reading the data"):
+        nlp = spacy.blank("en") if tokenizer_from is None else load_pipeline(tokenizer_from)
+        docs = {
+            split: [example.reference for example in read_examples(nlp, path)]
+            for split, path in data.items()
+        }
+    if not any(ENTITIES in get_layers(doc) for doc in docs["train"]):
+        warnings.warn(
+            f"No document in '{data['train']}' carries the entities layer: the dictionary is empty."
+        )
+    words, relations = DictionaryBaseline(nlp), MajorityRelations()
+    with ProgressBar(console=console, transient=True) as bar:
+
+        def track(docs: Iterable[Doc], description: str) -> Iterable[Doc]:
+            return bar.track(list(docs), description=description)
+
+        words.fit(docs["train"], track)
+        tuning = words.tune(docs["dev"], progress=track)
+        relations.fit(docs["train"], track)
+        scores = score_baselines(words, relations, docs["test"], track)
+    meta = {
+        "name": "dictionary",
+        "tokenizer": tokenizer_from or "blank:en",
+        "min_share": words.min_share,
+        "dev_ents_f_by_min_share": {str(share): f for share, f in tuning.items()},
+        "forms": len(words.entries),
+        "data": {split: str(path) for split, path in data.items()},
+        "data_sha256": {split: hash_data(path) for split, path in data.items()},
+        "seed": None,  # nothing is drawn
+    }
+    return {**scores, "meta": meta}

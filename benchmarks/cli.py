@@ -1,28 +1,48 @@
 """`python -m benchmarks`: this package side by side with what a user would run without it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from spacy_spanmed.cli.common import errors_in_one_line, fail
+from spacy_spanmed.util.files import write_json
 from spacy_spanmed.util.provenance import git_commit
 
-from . import cli_baselines, cli_results
+Gpu = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")]
+Output = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Benchmarks, side by side with the stock recipes.",
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+baseline = typer.Typer(no_args_is_help=True, help="Figures to compare a trained pipeline with.")
+app.add_typer(baseline, name="baseline")
 
 
 @app.callback()
-def bench(context: typer.Context) -> None:
-    """Benchmarks, side by side with the stock recipes."""
+def main(context: typer.Context) -> None:
+    """Benchmarks, side by side with the stock recipes; baselines; the figures of the documents."""
     # Of the code that is measured: another may be checked out before a long benchmark ends.
     context.obj = git_commit()
+
+
+@baseline.callback()
+def _baseline() -> None:
+    """Keeps `dictionary` a command of its own, though it is the only one."""
+
+
+@contextmanager
+def _errors(output: Path | None = None) -> Iterator[None]:
+    """Show errors in one line. output (Path | None): What is written meanwhile."""
+    with errors_in_one_line(output):
+        try:
+            yield
+        except ValueError as error:
+            fail(str(error))
 
 
 @app.command()
@@ -35,10 +55,10 @@ def pretrain(
         Path | None,
         typer.Option(help="File or folder of texts. Default: the config's paths.train."),
     ] = None,
-    block_length: Annotated[int, typer.Option(min=8, help="Tokens of a block.")] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Blocks a step.")] = 32,
+    block_length: Annotated[int, typer.Option(min=8, help="Tokens of a sequence.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 32,
     steps: Annotated[int, typer.Option(min=2, help="Timed steps a round.")] = 12,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 3,
+    rounds: Rounds = 3,
     collator: Annotated[
         str, typer.Option(help="Stock collator: token or whole_word (slower).")
     ] = "token",
@@ -51,7 +71,7 @@ def pretrain(
     precision: Annotated[
         str, typer.Option(help="Ours: auto, float32 or bfloat16. Stock is always float32.")
     ] = "auto",
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    json: Output = None,
 ) -> None:
     """Time our pretraining and Hugging Face's example on the same text, encoder and tokens a step.
 
@@ -69,25 +89,21 @@ def pretrain(
         "training.batch_size": batch_size,
         "training.precision": precision,
     }
-    with errors_in_one_line(json):
-        try:
-            settings, _ = load_settings(config, overrides)
-            texts = list(
-                read_selected([str(text)] if text else settings.paths.train, settings.data)
-            )
-            held_out = len(texts) // 20
-            result = run_benchmark(
-                settings,
-                Text(texts[held_out:], texts[:held_out]),
-                collator=collator,
-                steps=steps,
-                rounds=rounds,
-                loss_tokens=loss_tokens,
-                seeds=seeds or [0],
-                show=typer.echo,
-            )
-        except ValueError as error:
-            fail(str(error))
+    with _errors(json):
+        settings, _ = load_settings(config, overrides)
+        places = [str(text)] if text else settings.paths.train
+        texts = list(read_selected(places, settings.data))
+        held_out = len(texts) // 20
+        result = run_benchmark(
+            settings,
+            Text(texts[held_out:], texts[:held_out]),
+            collator=collator,
+            steps=steps,
+            rounds=rounds,
+            loss_tokens=loss_tokens,
+            seeds=seeds or [0],
+            show=typer.echo,
+        )
         masking = result["masking"]
         typer.echo(
             f"Ours {result['ours']:,.0f}, stock {result['stock']:,.0f} tokens/s: "
@@ -110,15 +126,15 @@ def inference(
             "BC5CDR's test abstracts."
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds; figures are medians.")] = 3,
+    rounds: Rounds = 3,
     texts: Annotated[
         int, typer.Option(min=1, help="Abstracts, and as many words in papers.")
     ] = 100,
     precision: Annotated[
         str, typer.Option(help="Ours: float32, bfloat16 or auto. Stock is always float32.")
     ] = "auto",
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    gpu_id: Gpu = -1,
+    json: Output = None,
 ) -> None:
     """Time a whole pipeline and spaCy's stock pipes on the same texts and encoder weights.
 
@@ -134,27 +150,22 @@ def inference(
 
     python -m benchmarks inference --text abstracts.jsonl --text papers.tar.gz --json inference.json
     """
-    from itertools import chain
-
     from spacy.cli._util import setup_gpu
 
     from spacy_spanmed.cli.evaluate import load_pipeline
     from spacy_spanmed.encoder.cpu.precision import check_precision
 
-    from .bench_texts import make_groups, read_texts
     from .inference import run_benchmark
+    from .texts import make_groups, read_texts
 
-    with errors_in_one_line(json):
-        try:
-            check_precision(precision)
-            places = text or [Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz")]
-            groups = make_groups(chain.from_iterable(map(read_texts, places)), texts)
-            typer.echo(f"Loading {model}")
-            setup_gpu(gpu_id, silent=True)
-            nlp = load_pipeline(model)
-            result = run_benchmark(nlp, groups, rounds=rounds, precision=precision, show=typer.echo)
-        except ValueError as error:
-            fail(str(error))
+    with _errors(json):
+        check_precision(precision)
+        places = text or [Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz")]
+        groups = make_groups(chain.from_iterable(map(read_texts, places)), texts)
+        typer.echo(f"Loading {model}")
+        setup_gpu(gpu_id, silent=True)
+        nlp = load_pipeline(model)
+        result = run_benchmark(nlp, groups, rounds=rounds, precision=precision, show=typer.echo)
         for name, group in result["groups"].items():
             typer.echo(
                 f"{name}: ours {group['ours']:,.0f}, stock {group['stock']:,.0f} words/s: "
@@ -188,8 +199,8 @@ def train(
     config: Annotated[Path, typer.Option(help="Our config.")] = Path("configs/pipeline.cfg"),
     stock_config: Annotated[Path, typer.Option(help="Stock config.")] = Path("configs/stock.cfg"),
     seed: Annotated[int, typer.Option(help="Seed of both.")] = 0,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    gpu_id: Gpu = -1,
+    json: Output = None,
 ) -> None:
     """Time the training of our entity pipe and of stock ner until they are equally good on dev.
 
@@ -202,26 +213,23 @@ def train(
 
     python -m benchmarks train --train bc5cdr/train.spacy --dev bc5cdr/dev.spacy --target 0.7
     """
-    from .training import run_benchmark
+    from .training import parse_target, run_benchmark
 
-    with errors_in_one_line(json):
-        try:
-            result = run_benchmark(
-                train,
-                dev,
-                encoder,
-                config=config,
-                stock_config=stock_config,
-                target=None if target == "stock" else _parse_target(target),
-                steps=steps or stock_steps,
-                stock_steps=stock_steps,
-                eval_frequency=eval_frequency,
-                seed=seed,
-                gpu_id=gpu_id,
-                show=typer.echo,
-            )
-        except ValueError as error:
-            fail(str(error))
+    with _errors(json):
+        result = run_benchmark(
+            train,
+            dev,
+            encoder,
+            config=config,
+            stock_config=stock_config,
+            target=parse_target(target),
+            steps=steps or stock_steps,
+            stock_steps=stock_steps,
+            eval_frequency=eval_frequency,
+            seed=seed,
+            gpu_id=gpu_id,
+            show=typer.echo,
+        )
         _write(json, result, context.obj)
         late = [name for name in ("stock", "ours") if result[name]["step"] is None]
         if late:
@@ -243,10 +251,10 @@ def ablation(
     variant: Annotated[
         list[str] | None, typer.Option(help="Run only this one; may be repeated. Default: all.")
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    gpu_id: Gpu = -1,
     json: Annotated[
         Path, typer.Option(help="Results. Runs that are in it already are not run again.")
-    ] = Path("ablation.json"),
+    ] = Path("metrics/ablation.json"),
 ) -> None:
     """Train variants of a config over several seeds, and compare their scores on dev.
 
@@ -254,57 +262,140 @@ def ablation(
 
     Examples:
 
-    python -m benchmarks ablation configs/ablation.yml --json metrics/ablation.json
+    python -m benchmarks ablation configs/ablation.yml
 
-    python -m benchmarks ablation configs/ablation.yml --variant no_repeats --json metrics/ablation.json
+    python -m benchmarks ablation configs/ablation.yml --variant no_repeats
     """
-    from spacy_spanmed.util.files import write_json
-
     from .ablation import read_plan, read_records, run_plan, split_records, summarise
 
-    with errors_in_one_line(json):
-        try:
-            work = read_plan(plan)
-            old = read_records(json)
+    with _errors(json):
+        work = read_plan(plan)
+        old = read_records(json)
 
-            def save(records: list[dict[str, Any]]) -> None:
-                own, others = split_records(work, records)
-                head = {"plan": str(plan), "scores": work.scores}
-                write_json(json, {**head, "runs": own, "other_runs": others})
+        def save(records: list[dict[str, Any]]) -> None:
+            own, others = split_records(work, records)
+            head = {"plan": str(plan), "scores": work.scores}
+            write_json(json, {**head, "runs": own, "other_runs": others})
 
-            records = run_plan(
-                work, old, variants=variant or (), gpu_id=gpu_id, save=save, show=typer.echo
-            )
-        except ValueError as error:
-            fail(str(error))
-    typer.echo(summarise(records, work.scores))
+        records = run_plan(
+            work, old, variants=variant or (), gpu_id=gpu_id, save=save, show=typer.echo
+        )
+        typer.echo(summarise(records, work.scores))
 
 
-def _parse_target(target: str) -> float:
-    """RAISES (ValueError): If it is no number."""
-    try:
-        return float(target)
-    except ValueError:
-        raise ValueError(f"--target must be 'stock' or a number, not {target!r}.") from None
+@baseline.command()
+def dictionary(
+    context: typer.Context,
+    train: Annotated[Path, typer.Option(help="Data to learn from (.spacy file or directory).")],
+    dev: Annotated[Path, typer.Option(help="Data to tune the threshold on.")],
+    test: Annotated[Path, typer.Option(help="Data to evaluate on.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for all scores.")
+    ] = None,
+    tokenizer_from: Annotated[
+        str | None,
+        typer.Option(help="Pipeline whose tokenizer to use. Default: spaCy's English one."),
+    ] = None,
+    per_type: Annotated[
+        bool, typer.Option("--per-type/--brief", help="Print a row for each label, or only totals.")
+    ] = True,
+) -> None:
+    """Look up the training mentions, and relate them by majority vote.
+
+    Example: python -m benchmarks baseline dictionary --train corpus/train.spacy --dev corpus/dev.spacy
+    --test corpus/test.spacy --output metrics/baseline_dictionary.json
+    """
+    from rich.console import Console
+
+    from spacy_spanmed.scoring.tables import print_scores
+
+    from .baselines import run_baseline
+
+    with _errors(output):
+        data = {"train": train, "dev": dev, "test": test}
+        result = run_baseline(data, tokenizer_from, Console(stderr=True))
+        print_scores(Console(), result, per_type=per_type)
+        meta = result["meta"]
+        typer.echo(f"{meta['forms']:,} forms, annotated in at least {meta['min_share']:.0%}")
+        if output is not None:
+            meta.update(commit=context.obj, date=_now())
+            write_json(output, result)
+            typer.echo(f"Saved the scores to {output}")
+
+
+@app.command()
+def record(
+    files: Annotated[list[Path], typer.Argument(help="Result files of runs, below metrics/.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--as", help="Name below results/. Default: as the file's below metrics/."),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where the committed results lie.")] = Path(
+        "results"
+    ),
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it isn't known which code made it.")
+    ] = False,
+) -> None:
+    """Take the figures of a run over into results/, from which the documents are made.
+
+    Examples:
+
+    python -m benchmarks record metrics/test.json
+
+    python -m benchmarks record metrics/bc5cdr.json --as seed3/bc5cdr
+    """
+    from .record import record_result
+
+    if name is not None and len(files) > 1:
+        fail("--as names one result: give one file.")
+    with _errors(results):
+        for file in files:
+            typer.echo(record_result(file, results, name=name, force=force))
+    typer.echo("Now the documents: python -m benchmarks results")
+
+
+@app.command()
+def results(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if one is not current.")
+    ] = False,
+    root: Annotated[Path, typer.Option(help="Folder with results/, docs/ and README.md.")] = Path(
+        "."
+    ),
+) -> None:
+    """Write docs/results.md, and the table between README.md's markers, from results/.
+
+    Example: python -m benchmarks results --check
+    """
+    from .results import render_documents
+
+    with _errors(root):
+        changed = render_documents(root, write=not check)
+    for path, differs in changed.items():
+        state = "up to date" if not differs else "not current" if check else "updated"
+        typer.echo(f"{path}: {state}")
+    if check and any(changed.values()):
+        fail("Run `python -m benchmarks results`.")
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def _write(path: Path | None, result: dict[str, Any], commit: str | None) -> None:
-    """Write the figures, and what they were measured with."""
+    """Write the figures, and when and with what they were measured."""
     if path is None:
         return
     from spacy_spanmed import __version__
     from spacy_spanmed.pretraining.record import versions
-    from spacy_spanmed.util.files import write_json
 
     stock = {name: version(name) for name in ("spacy-transformers", "thinc")}
-    record = {
+    origin = {
         "spacy_spanmed": __version__,
         "commit": commit,
+        "date": _now(),
         "versions": {**versions(), **stock},
     }
-    write_json(path, {**result, **record})
+    write_json(path, {**result, **origin})
     typer.echo(f"Wrote {path}")
-
-
-app.add_typer(cli_baselines.app, name="baseline")
-app.command()(cli_results.results)

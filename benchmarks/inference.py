@@ -4,7 +4,7 @@ Both run in this process, one after the other, several times, over the same text
 taken within a round and its median over rounds, so that a machine whose speed drifts does not
 decide. Words are what lies between whitespace: the two tokenizers don't count alike.
 
-The stock pipeline is that of `stock_pipeline.py`: same encoder weights, in float32. Its relation
+The stock pipeline is that of `stock/pipeline.py`: same encoder weights, in float32. Its relation
 component gets the entities that ours found in the same text, since untrained `ner` would give it
 too many or too few; the time that handing them over takes is taken off. Ours runs as it is, with
 all its components.
@@ -23,9 +23,9 @@ from spacy.util import minibatch
 
 from spacy_spanmed.encoder.shim import find_encoders
 
-from .bench_texts import Group
-from .stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
-from .stock_relations import MAX_LENGTH
+from .stock.pipeline import GIVEN_ENTITIES, build_stock_pipeline
+from .stock.relations import MAX_LENGTH
+from .texts import Group
 
 PIPES = ("transformer", "span_ner", "relation_extractor")
 
@@ -72,12 +72,13 @@ def run_benchmark(
     for encoder in find_encoders(nlp):
         encoder.precision = precision
         precision = encoder.computes_in()
-    relations = nlp.get_pipe("relation_extractor")
+    entities: Any = nlp.get_pipe("span_ner")
+    relations: Any = nlp.get_pipe("relation_extractor")
     show(
         "Building the stock pipeline around the same encoder; its relation component gets the "
         "entities that ours finds"
     )
-    stock = build_stock_pipeline(nlp, nlp.get_pipe("span_ner").labels, relations.labels)
+    stock = build_stock_pipeline(nlp, entities.labels, relations.labels)
     figures = {}
     for name, group in groups.items():
         made = " (made by joining abstracts)" if group.joined else ""
@@ -106,7 +107,8 @@ def _measure(
     nlp: Language, stock: Language, name: str, group: Group, rounds: int, show: Any
 ) -> dict[str, Any]:
     """RETURNS (dict): The figures of a group."""
-    relations, given = nlp.get_pipe("relation_extractor"), stock.get_pipe(GIVEN_ENTITIES)
+    relations: Any = nlp.get_pipe("relation_extractor")
+    given: Any = stock.get_pipe(GIVEN_ENTITIES)
     pairs = cut = stock_pairs = 0
     for doc in nlp.pipe(group.texts):
         given.entities[doc.text] = [(e.start_char, e.end_char, e.label_) for e in doc.ents]
@@ -143,7 +145,7 @@ def _measure(
 
 def time_pipeline(nlp: Language, texts: Sequence[str]) -> float:
     """RETURNS (float): Seconds to read all texts, without those of handing over entities."""
-    given = nlp.get_pipe(GIVEN_ENTITIES) if GIVEN_ENTITIES in nlp.pipe_names else None
+    given: Any = nlp.get_pipe(GIVEN_ENTITIES) if GIVEN_ENTITIES in nlp.pipe_names else None
     before = given.seconds if given else 0.0
     start = time.perf_counter()
     for _ in nlp.pipe(texts):

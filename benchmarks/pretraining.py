@@ -1,8 +1,8 @@
 """How fast, and how well, our pretraining and the stock recipe learn from the same text.
 
-Same text, encoder, block length and tokens a step, one after the other, several times. The ratio is
-taken within a round and its median over rounds, so that a machine whose speed drifts does not
-decide. Ours also runs with token masks, to tell what its masker costs. Speed is measured with stock
+Same text, encoder, length of sequences and tokens a step, one after the other, several times. The
+ratio is taken within a round and its median over rounds, so that a machine whose speed drifts does
+not decide. Ours also runs with token masks, to tell what its masker costs. Speed is measured with stock
 in a process of its own each time: what ours sets for all of a process, how memory is kept, would
 make it faster than it is for its users.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -42,10 +42,10 @@ from spacy_spanmed.pretraining.samples import MaskedSequences, make_vocabulary
 from spacy_spanmed.pretraining.texts.packing import PackedSequences, pack_texts
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer
 
-from . import stock_mlm
-from .reference_masking import reference_span_masking
+from .stock import mlm
+from .stock.masking import reference_span_masking
 
-MASKED_BLOCKS, MASKING_ROUNDS = 200, 5  # of the timing of masking alone
+MASKED_SEQUENCES, MASKING_ROUNDS = 200, 5  # of the timing of masking alone
 WARMUP_STEPS = 2  # not counted: memory is allocated, kernels are chosen
 
 
@@ -109,7 +109,7 @@ def run_benchmark(
 ) -> dict[str, Any]:
     """Run both recipes.
 
-    settings (PretrainSettings): Ours; encoder, block length and batch size hold for both.
+    settings (PretrainSettings): Ours; encoder, sequence length and batch size hold for both.
     text (Text): For both.
     collator (str): Of the stock recipe, "token" or "whole_word". Defaults to "token", the faster.
     steps (int): Timed steps a round, after WARMUP_STEPS. Defaults to 12.
@@ -124,37 +124,37 @@ def run_benchmark(
         seed and recipe: "stock", "ours", "stock_rates", which is stock with our optimizer and rates,
         and "ours_token", which hides what stock does.
     RAISES (ValueError): If the text is shorter than a batch, or, for losses, the held-out text than
-        a block.
+        a sequence.
     """
     training = settings.training
     loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
-    stock_blocks = stock_mlm.Blocks(text.train, loaded.tokenizer, training.block_length)
-    blocks = pack_texts(text.train, loaded.tokenizer, training.block_length)
-    if min(len(stock_blocks), len(blocks.input_ids)) < training.batch_size:
+    stock_sequences = mlm.Sequences(text.train, loaded.tokenizer, training.block_length)
+    sequences = pack_texts(text.train, loaded.tokenizer, training.block_length)
+    if min(len(stock_sequences), len(sequences.input_ids)) < training.batch_size:
         raise ValueError(
-            f"The text gives {len(blocks.input_ids)} blocks of {training.block_length} tokens, "
+            f"The text gives {len(sequences.input_ids)} sequences of {training.block_length} tokens, "
             f"less than one step of {training.batch_size}: give more text."
         )
     dev = pack_texts(text.dev, loaded.tokenizer, training.block_length)
     if loss_tokens and not len(dev.input_ids):
         raise ValueError(
-            f"The {len(text.dev)} held-out texts, a twentieth of all, give no block of "
+            f"The {len(text.dev)} held-out texts, a twentieth of all, give no sequence of "
             f"{training.block_length} tokens: give more text, or leave the losses out."
         )
-    settings.masker.prepare(loaded.tokenizer, blocks)
+    settings.masker.prepare(loaded.tokenizer, sequences)
     tokens = training.batch_size * training.block_length
     total = WARMUP_STEPS + steps
     token_settings = _with_token_masks(settings)
     rows, shares = [], []
     for number in range(1, rounds + 1):
         with _fresh_process() as process:
-            arguments = (settings, loaded.tokenizer, stock_blocks, collator, total)
+            arguments = (settings, loaded.tokenizer, stock_sequences, collator, total)
             stock = tokens / process.submit(_time_stock, *arguments).result()
         clock = Clock()
-        _, share = _train_ours(settings, blocks, total, 0, clock)
+        _, share = _train_ours(settings, sequences, total, 0, clock)
         ours = tokens / clock.seconds()
         clock = Clock()
-        _train_ours(token_settings, blocks, total, 0, clock)
+        _train_ours(token_settings, sequences, total, 0, clock)
         by_token = tokens / clock.seconds()
         rows.append(
             {
@@ -179,39 +179,39 @@ def run_benchmark(
         "stock_collator": collator,
         "precision": "bfloat16" if use_bfloat16(training.precision) else "float32",
         "masking_share": round(statistics.median(shares), 5),
-        "masking": time_masking(settings, blocks),
+        "masking": time_masking(settings, sequences),
     }
     if loss_tokens:
         result["loss_tokens"] = loss_tokens
         result["losses"] = {
             str(seed): _compare_losses(
-                settings, dev, blocks, stock_blocks, collator, loss_tokens, seed, show
+                settings, dev, sequences, stock_sequences, collator, loss_tokens, seed, show
             )
             for seed in seeds
         }
     return result
 
 
-def time_masking(settings: PretrainSettings, blocks: PackedSequences) -> dict[str, float]:
+def time_masking(settings: PretrainSettings, sequences: PackedSequences) -> dict[str, float]:
     """Time our masker beside SpanBERT's algorithm written the straightforward way.
 
-    RETURNS (dict): "ours" and "reference", microseconds a block, medians over the rounds, and
+    RETURNS (dict): "ours" and "reference", microseconds a sequence, medians over the rounds, and
         "ratio", reference to ours.
     """
-    rows = [i % len(blocks.words) for i in range(MASKED_BLOCKS)]
+    rows = [i % len(sequences.words) for i in range(MASKED_SEQUENCES)]
     rate = getattr(settings.masker, "rate", 0.15)
     ours, reference = [], []
     for _ in range(MASKING_ROUNDS):
         rng = np.random.default_rng(0)
         start = time.perf_counter()
         for row in rows:
-            settings.masker.select(blocks.words[row], rng, blocks.input_ids[row])
+            settings.masker.select(sequences.words[row], rng, sequences.input_ids[row])
         middle = time.perf_counter()
         for row in rows:
-            reference_span_masking(blocks.words[row], rng, rate=rate, p=0.2, max_words=10)
+            reference_span_masking(sequences.words[row], rng, rate=rate, p=0.2, max_words=10)
         end = time.perf_counter()
-        ours.append((middle - start) / MASKED_BLOCKS * 1e6)
-        reference.append((end - middle) / MASKED_BLOCKS * 1e6)
+        ours.append((middle - start) / MASKED_SEQUENCES * 1e6)
+        reference.append((end - middle) / MASKED_SEQUENCES * 1e6)
     ratios = [theirs / mine for mine, theirs in zip(ours, reference)]
     return {
         "ours": round(statistics.median(ours), 1),
@@ -235,17 +235,23 @@ def _fresh_process() -> ProcessPoolExecutor:
     )
 
 
-def _time_stock(*arguments: Any) -> float:
-    """RETURNS (float): Seconds of a step. arguments: The first ones of `_train_stock`."""
+def _time_stock(
+    settings: PretrainSettings,
+    tokenizer: PreTrainedTokenizerBase,
+    sequences: mlm.Sequences,
+    collator: str,
+    steps: int,
+) -> float:
+    """RETURNS (float): Seconds of a step. The parameters are those of `_train_stock`."""
     clock = Clock()
-    _train_stock(*arguments, seed=0, clock=clock)
+    _train_stock(settings, tokenizer, sequences, collator, steps, 0, clock)
     return clock.seconds()
 
 
 def _train_stock(
     settings: PretrainSettings,
     tokenizer: PreTrainedTokenizerBase,
-    blocks: stock_mlm.Blocks,
+    sequences: mlm.Sequences,
     collator: str,
     steps: int,
     seed: int,
@@ -253,12 +259,12 @@ def _train_stock(
     our_rates: bool = False,
 ) -> PretrainingModel:
     set_seed(seed)
-    model = stock_mlm.load_stock_model(settings.model.encoder)
+    model = mlm.load_stock_model(settings.model.encoder)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = stock_mlm.make_stock_trainer(
+        trainer: Any = mlm.make_stock_trainer(
             model,
             tokenizer,
-            blocks,
+            sequences,
             collator=collator,
             batch_size=settings.training.batch_size,
             steps=steps,
@@ -268,11 +274,11 @@ def _train_stock(
             optimize_like=settings.training if our_rates else None,
         )
         trainer.train()
-    return stock_mlm.as_pretraining_model(model, settings.training.block_length)
+    return mlm.as_pretraining_model(model, settings.training.block_length)
 
 
 def _train_ours(
-    settings: PretrainSettings, blocks: PackedSequences, steps: int, seed: int, clock: Clock
+    settings: PretrainSettings, sequences: PackedSequences, steps: int, seed: int, clock: Clock
 ) -> tuple[PretrainingModel, float]:
     """RETURNS (tuple): The trained model, and the share of the time that masking took."""
     set_seed(seed)
@@ -280,10 +286,10 @@ def _train_ours(
     loaded = load_encoder(
         model_settings.encoder, block_length=training.block_length, dropout=model_settings.dropout
     )
-    model, _ = build_model(loaded, blocks, settings)
+    model, _ = build_model(loaded, sequences, settings)
     samples = TimedSamples(
         MaskedSequences(
-            blocks,
+            sequences,
             settings.masker,
             make_vocabulary(loaded.tokenizer),
             seed=seed,
@@ -294,12 +300,12 @@ def _train_ours(
         here = settings.model_copy(
             update={"paths": settings.paths.model_copy(update={"checkpoints": Path(folder)})}
         )
-        trainer = PretrainingTrainer(
+        trainer: Any = PretrainingTrainer(
             model,
             training_arguments(here, steps, save=False),
             here,
             samples,
-            training.batch_size * blocks.mean_length,
+            training.batch_size * sequences.mean_length,
             [clock],
         )
         start = time.perf_counter()
@@ -311,8 +317,8 @@ def _train_ours(
 def _compare_losses(
     settings: PretrainSettings,
     dev: PackedSequences,
-    blocks: PackedSequences,
-    stock_blocks: stock_mlm.Blocks,
+    sequences: PackedSequences,
+    stock_sequences: mlm.Sequences,
     collator: str,
     tokens: int,
     seed: int,
@@ -324,11 +330,11 @@ def _compare_losses(
     steps = -(-tokens // (training.batch_size * training.block_length))
     token_settings = _with_token_masks(settings)
     stock = partial(
-        _train_stock, settings, loaded.tokenizer, stock_blocks, collator, steps, seed, Clock()
+        _train_stock, settings, loaded.tokenizer, stock_sequences, collator, steps, seed, Clock()
     )
-    sides = {
-        "ours": lambda: _train_ours(settings, blocks, steps, seed, Clock())[0],
-        "ours_token": lambda: _train_ours(token_settings, blocks, steps, seed, Clock())[0],
+    sides: dict[str, Callable[[], PretrainingModel]] = {
+        "ours": lambda: _train_ours(settings, sequences, steps, seed, Clock())[0],
+        "ours_token": lambda: _train_ours(token_settings, sequences, steps, seed, Clock())[0],
         "stock": stock,
         "stock_rates": partial(stock, our_rates=True),
     }

@@ -6,12 +6,12 @@ cd "$(dirname "$0")/.."
 folder=${1:-smoke}
 mkdir -p "$folder"
 # weasel keeps its lock file beside project.yml: a copy of the project file leaves `all` alone
-for entry in configs spacy_spanmed scripts benchmarks pyproject.toml README.md LICENSE project.yml; do
+for entry in configs spacy_spanmed scripts benchmarks pyproject.toml setup.py README.md LICENSE project.yml; do
     rm -rf "${folder:?}/$entry"
     cp -r "$entry" "$folder/$entry"
 done
 # Compiled files among the sources would look like changes
-find "$folder/spacy_spanmed" -name __pycache__ -prune -exec rm -rf {} +
+find "$folder/spacy_spanmed" "$folder/scripts" "$folder/benchmarks" -name __pycache__ -prune -exec rm -rf {} +
 export PYTHONDONTWRITEBYTECODE=1
 cd "$folder"
 python -m spacy project run all . \

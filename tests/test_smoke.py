@@ -13,6 +13,9 @@ import pytest
 from spacy_spanmed.encoder.cpu.precision import resolve_precision
 from tests import ROOT
 
+# The whole workflow takes minutes: `pytest -m "not slow"` leaves it out
+pytestmark = pytest.mark.slow
+
 CHECK = """
 from tests import ROOT
 import spacy

@@ -37,8 +37,8 @@ class Corpus:
     """NERO with its splits, before any file is written.
 
     conversion (Conversion): The texts and what became of the rows.
-    clusters (List[int]): For each text its cluster (paper or near-duplicates).
-    splits (List[str]): For each text "train", "dev" or "test".
+    clusters (list[int]): For each text its cluster (paper or near-duplicates).
+    splits (list[str]): For each text "train", "dev" or "test".
     duplicates (int): Number of pairs of near-duplicates.
     """
 
@@ -49,7 +49,7 @@ class Corpus:
 
     @property
     def texts(self) -> list[AnnotatedText]:
-        """RETURNS (List[AnnotatedText]): The texts, aligned with clusters and splits."""
+        """RETURNS (list[AnnotatedText]): The texts, aligned with clusters and splits."""
         return self.conversion.texts
 
     def group(self, index: int) -> str:
@@ -109,10 +109,10 @@ def select(corpus: Corpus, limit: int | None, seed: int = 0) -> list[int]:
     """Choose the texts that become Docs.
 
     corpus (Corpus): The whole corpus.
-    limit (Optional[int]): At most about this many, in the corpus's proportion of splits and
+    limit (int | None): At most about this many, in the corpus's proportion of splits and
         layers, but at least two of each combination that exists. None for all.
     seed (int): Seed of the choice. Defaults to 0.
-    RETURNS (List[int]): Positions in `corpus.texts`, ascending.
+    RETURNS (list[int]): Positions in `corpus.texts`, ascending.
     """
     cells: dict[str, list[int]] = defaultdict(list)
     for i, item in enumerate(corpus.texts):
@@ -156,9 +156,9 @@ def pretraining_texts(
 
     corpus (Corpus): The corpus.
     chosen (Iterable[int]): The texts that become Docs.
-    limit (Optional[int]): At most this many left-out texts. None for all.
+    limit (int | None): At most this many left-out texts. None for all.
     seed (int): Seed of that choice. Defaults to 0.
-    RETURNS (Dict[str, List[int]]): "train": texts of the train Docs, and texts left out for their
+    RETURNS (dict[str, list[int]]): "train": texts of the train Docs, and texts left out for their
         annotation, unless they share a cluster with dev or test; "dev": texts of the dev Docs.
     """
     chosen = list(chosen)
@@ -184,10 +184,10 @@ def write_corpus(
     corpus (Corpus): The corpus.
     output (Path): The folder; made if it isn't there.
     tokenize (Callable[[str], Doc]): The pipeline's tokenizer.
-    limit (Optional[int]): Number of Docs of a small sample. None for all.
+    limit (int | None): Number of Docs of a small sample. None for all.
     seed (int): Seed of the sample. Defaults to 0.
     progress (Callable[[str, int, int], None]): Told the step's name, what is done and the total.
-    RETURNS (Dict[str, List[Doc]]): The Docs of each split.
+    RETURNS (dict[str, list[Doc]]): The Docs of each split.
     """
     output.mkdir(parents=True, exist_ok=True)
     chosen = select(corpus, limit, seed)

@@ -71,11 +71,11 @@ def near_duplicate_pairs(texts: Sequence[str]) -> list[tuple[int, int]]:
     """Find all pairs of near-duplicates.
 
     texts (Sequence[str]): The texts.
-    RETURNS (List[Tuple[int, int]]): Pairs of positions in `texts`, the lower one first, sorted.
+    RETURNS (list[tuple[int, int]]): Pairs of positions in `texts`, the lower one first, sorted.
     """
     sets = shingle_sets(texts)
     sizes = np.diff(sets.indptr)
-    found = set()
+    found: set[tuple[int, int]] = set()
     for small, large, common in _candidates(sets, sizes, JACCARD):
         similar = common + _EPSILON >= JACCARD * (sizes[small] + sizes[large] - common)
         found.update(zip(small[similar].tolist(), large[similar].tolist()))

@@ -18,7 +18,7 @@ def find_occurrences(text: str, string: str) -> list[list[Offsets]]:
 
     text (str): The text.
     string (str): What to find, case-sensitively.
-    RETURNS (List[List[Offsets]]): (start, end) of three kinds of occurrences, each from left to
+    RETURNS (list[list[Offsets]]): (start, end) of three kinds of occurrences, each from left to
         right: whole words; those widened by a plural "s" or "es"; those within words.
     """
     kinds: list[list[Offsets]] = [[], [], []]
@@ -37,7 +37,7 @@ def find_occurrences(text: str, string: str) -> list[list[Offsets]]:
 
 
 def candidate_occurrences(text: str, string: str) -> list[Offsets]:
-    """RETURNS (List[Offsets]): Occurrences of the best kind there is; see `find_occurrences`."""
+    """RETURNS (list[Offsets]): Occurrences of the best kind there is; see `find_occurrences`."""
     return next((kind for kind in find_occurrences(text, string) if kind), [])
 
 
@@ -52,7 +52,7 @@ def place_in_order(text: str, strings: Sequence[str]) -> list[Offsets | None]:
 
     text (str): The sentence.
     strings (Sequence[str]): The mentions' strings, each of which occurs in the text.
-    RETURNS (List[Optional[Offsets]]): (start, end) of each, None for a repetition that finds no
+    RETURNS (list[Offsets | None]): (start, end) of each, None for a repetition that finds no
         free occurrence.
     """
     options: dict[str, list[Offsets]] = {}
@@ -91,7 +91,7 @@ def nearest_pair(text: str, first: str, second: str) -> tuple[Offsets, Offsets] 
 
     text (str): The sentence.
     first, second (str): The arguments' strings.
-    RETURNS (Optional[Tuple[Offsets, Offsets]]): (start, end) of both; None if one doesn't occur.
+    RETURNS (tuple[Offsets, Offsets] | None): (start, end) of both; None if one doesn't occur.
     """
     best = None
     for a in candidate_occurrences(text, first):

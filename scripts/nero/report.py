@@ -21,7 +21,7 @@ def make_report(corpus: Corpus, docs: Mapping[str, Sequence[Doc]], seed: int) ->
     corpus (Corpus): The whole corpus, of which the Docs may be a sample.
     docs (Mapping[str, Sequence[Doc]]): The Docs of each split.
     seed (int): Seed of the splits.
-    RETURNS (Dict[str, Any]): "rows" (their number), "fates" (what became of them; adds up to
+    RETURNS (dict[str, Any]): "rows" (their number), "fates" (what became of them; adds up to
         "rows"), "facts", "near_duplicate_pairs", "clusters", "seed", "splits" (see `describe`).
     """
     fates = {name: n for name, n in sorted(corpus.conversion.fates.items()) if n}
@@ -37,7 +37,7 @@ def make_report(corpus: Corpus, docs: Mapping[str, Sequence[Doc]], seed: int) ->
 
 
 def tables(report: Mapping[str, Any]) -> list[Table]:
-    """RETURNS (List[Table]): The report as tables, for the terminal and for Markdown."""
+    """RETURNS (list[Table]): The report as tables, for the terminal and for Markdown."""
     splits = report["splits"]
     fates = sorted(report["fates"].items(), key=lambda item: (-item[1], item[0]))
     facts = [*report["facts"].items(), ("pairs of near-duplicates", report["near_duplicate_pairs"])]

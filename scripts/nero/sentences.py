@@ -54,10 +54,10 @@ class AnnotatedText:
     id (str): "nero-" and the lowest sentence identifier in the file.
     text (str): The text, with white space normalised.
     annotator (str): The annotator of its first layer; the one with most rows, if several.
-    papers (Set[str]): PubMed identifiers of the papers it comes from, if known.
-    layers (List[str]): The annotation layers; without any, it is just text.
-    mentions (List[Mention]): With the layer "entities" all its mentions, else the arguments.
-    relations (List[RelationTuple]): Statements between arguments.
+    papers (set[str]): PubMed identifiers of the papers it comes from, if known.
+    layers (list[str]): The annotation layers; without any, it is just text.
+    mentions (list[Mention]): With the layer "entities" all its mentions, else the arguments.
+    relations (list[RelationTuple]): Statements between arguments.
     """
 
     id: str
@@ -73,7 +73,7 @@ class AnnotatedText:
 class Conversion:
     """Everything that came of the file.
 
-    texts (List[AnnotatedText]): One for each distinct text, sorted by text, with and without
+    texts (list[AnnotatedText]): One for each distinct text, sorted by text, with and without
         annotation.
     fates (Counter): Fate to number of rows; the total is the number of rows in the file.
     facts (Counter): Further counts, named in words.

@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 from spacy_spanmed.corpora.splits import DEV, TEST, TRAIN, stable_hash
 
 # A cluster with more Docs than this always goes to train: in dev or test it would stand for a
@@ -18,50 +22,27 @@ from spacy_spanmed.corpora.splits import DEV, TEST, TRAIN, stable_hash
 MAX_HELD_OUT_CLUSTER = 30
 
 
-class UnionFind:
-    """Disjoint sets of numbers.
-
-    size (int): The numbers are 0 to size - 1, each in a set of its own at first.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._parents = list(range(size))
-
-    def find(self, item: int) -> int:
-        """RETURNS (int): The lowest number of the item's set."""
-        root = item
-        while self._parents[root] != root:
-            root = self._parents[root]
-        while self._parents[item] != root:
-            self._parents[item], item = root, self._parents[item]
-        return root
-
-    def union(self, a: int, b: int) -> None:
-        """Join the sets of two items."""
-        low, high = sorted((self.find(a), self.find(b)))
-        self._parents[high] = low
-
-
 def cluster(size: int, groups: Iterable[Sequence[int]]) -> list[int]:
     """Join items that share a group, directly or over others.
 
     size (int): Number of items.
     groups (Iterable[Sequence[int]]): Items that belong together: papers, pairs of duplicates.
-    RETURNS (List[int]): For each item its cluster, named by the cluster's lowest item.
+    RETURNS (list[int]): For each item its cluster, named by the cluster's lowest item.
     """
-    sets = UnionFind(size)
-    for group in groups:
-        for item in group[1:]:
-            sets.union(group[0], item)
-    return [sets.find(item) for item in range(size)]
+    joined = [(group[0], item) for group in groups for item in group[1:]]
+    edges = np.array(joined, dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(edges)), edges.T), shape=(size, size))
+    _, components = connected_components(graph, directed=False)
+    _, lowest = np.unique(components, return_index=True)
+    return lowest[components].tolist()
 
 
 def proportional(total: int, sizes: dict[str, int]) -> dict[str, int]:
     """Share out a number in proportion, by largest remainders.
 
     total (int): What to share out; at most the sum of the sizes is given.
-    sizes (Dict[str, int]): Name to size.
-    RETURNS (Dict[str, int]): Name to share; the shares add up.
+    sizes (dict[str, int]): Name to size.
+    RETURNS (dict[str, int]): Name to share; the shares add up.
     """
     everything = sum(sizes.values())
     total = min(total, everything)
@@ -92,7 +73,7 @@ def assign_splits(
     dev, test (int): The number of items wanted in dev and test; the rest is train. A stratum may
         miss its share by less than one cluster.
     seed (int): Another seed, other splits. Defaults to 0.
-    RETURNS (List[str]): "train", "dev" or "test" for each item.
+    RETURNS (list[str]): "train", "dev" or "test" for each item.
     """
     members: dict[int, list[int]] = defaultdict(list)
     for item, name in enumerate(clusters):

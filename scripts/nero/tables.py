@@ -74,7 +74,7 @@ class Action(NamedTuple):
 class EntityTable:
     """Labels of semantic classes.
 
-    classes (List[EntityClass]): The table's lines.
+    classes (list[EntityClass]): The table's lines.
     """
 
     def __init__(self, classes: list[EntityClass]) -> None:
@@ -88,14 +88,14 @@ class EntityTable:
 
     @property
     def labels(self) -> list[str]:
-        """RETURNS (List[str]): The labels, sorted."""
+        """RETURNS (list[str]): The labels, sorted."""
         return sorted({item.label for item in self.classes} - {UNKNOWN, UNREADABLE})
 
 
 class RelationTable:
     """Meanings of action strings.
 
-    patterns (List[ActionPattern]): In order of precedence; the last one matches everything.
+    patterns (list[ActionPattern]): In order of precedence; the last one matches everything.
     negation (Pattern): Found an odd number of times in an action that denies the relation.
     negated_rows (int): Rows of the statement sets that deny a relation.
     """
@@ -126,7 +126,7 @@ class RelationTable:
 
     @property
     def labels(self) -> list[str]:
-        """RETURNS (List[str]): The labels, sorted."""
+        """RETURNS (list[str]): The labels, sorted."""
         return sorted({item.label for item in self.patterns})
 
 

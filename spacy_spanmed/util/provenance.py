@@ -6,14 +6,15 @@ import hashlib
 import subprocess
 from pathlib import Path
 
+DIRTY = "-dirty"  # behind a commit: tracked files differ from it
+
 
 def git_commit() -> str | None:
-    """RETURNS (Optional[str]): The commit checked out in the working directory; None outside a
-    repository."""
+    """RETURNS (str | None): The commit checked out in the working directory, with DIRTY behind it
+    if tracked files were changed since; None outside a repository."""
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", f"--dirty={DIRTY}"]
     try:
-        result = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None

@@ -9,17 +9,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
+
+# What the package's wheel is built of
+SOURCE_FOLDERS = ("spacy_spanmed", "configs")
+SOURCE_FILES = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
 def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path) -> list[Path]:
     """Build the wheels of a pipeline and of this package.
 
     model (Path): Pipeline as written by `finalize`. output (Path): Folder for the wheels.
-    metrics (Optional[Path]): JSON of test scores for the model card.
+    metrics (Path | None): JSON of test scores for the model card.
     project (Path): Folder with the package's pyproject.toml.
-    RETURNS (List[Path]): The wheels: the package's, then the pipeline's.
+    RETURNS (list[Path]): The wheels: the package's, then the pipeline's.
     RAISES (ValueError): If a build fails, with the last lines of its output.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -39,10 +44,7 @@ def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path)
         build = ["-m", "build", "--wheel", "--no-isolation", "--outdir", str(packages)]
         # A copy, since setuptools would leave folders behind and publish what they still hold
         source = Path(folder) / "source"
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(project / "spacy_spanmed", source / "spacy_spanmed", ignore=ignored)
-        for file in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(project / file, source / file)
+        copy_sources(project, source)
         _run([sys.executable, *build, str(source)])
         wheels = []
         for prefix in ("spacy_spanmed", f"{meta['lang']}_{meta['name']}"):
@@ -56,16 +58,26 @@ def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path)
     return wheels
 
 
+def copy_sources(project: Path, target: Path) -> None:
+    """Copy what the package's wheel is built of.
+
+    project (Path): Folder with the package's pyproject.toml. target (Path): A new folder.
+    """
+    ignored = shutil.ignore_patterns("__pycache__")
+    for part in SOURCE_FOLDERS:
+        shutil.copytree(project / part, target / part, ignore=ignored)
+    for part in SOURCE_FILES:
+        shutil.copy(project / part, target / part)
+
+
 def read_performance(metrics: Path) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): The scores in a result file of `spanmed evaluate`."""
+    """RETURNS (dict[str, Any]): The scores in a result file of `spanmed evaluate`."""
     data = json.loads(metrics.read_text(encoding="utf8"))
     return {key: value for key, value in data.items() if key != "meta"}
 
 
 def is_installed(wheel: Path) -> bool:
     """Whether just this wheel is what is installed (by its content, which RECORD lists)."""
-    import zipfile
-
     distribution, version = wheel.name.split("-")[:2]
     with zipfile.ZipFile(wheel) as archive:
         record = archive.read(f"{distribution}-{version}.dist-info/RECORD").decode("utf8")

@@ -127,13 +127,15 @@ def test_command_goes_on(plan, trained, tmp_path):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"variants": {}}, "variants must be names"),
-        ({"seeds": 3}, "seeds must be a list"),
-        ({"config": None}, "config must be a path"),
-        ({"settings": [1]}, "settings must be names with values"),
-        ({"corpora": {"one": 3}}, "settings must be names with values"),
-        ({"config": "missing.cfg"}, "'missing.cfg', which does not exist"),
-        ({"more": 1}, "and nothing else"),
+        ({"variants": {}}, "variants: Dictionary should have at least 1 item"),
+        ({"seeds": 3}, "seeds: Input should be a valid list"),
+        ({"seeds": []}, "seeds: List should have at least 1 item"),
+        ({"seeds": ["first"]}, "seeds.0: Input should be a valid integer"),
+        ({"config": None}, "config: Input is not a valid path"),
+        ({"settings": [1]}, "settings: Input should be a valid dictionary"),
+        ({"corpora": {"one": 3}}, "corpora.one: Input should be a valid dictionary"),
+        ({"config": "missing.cfg"}, "config: Path does not point to a file, not 'missing.cfg'"),
+        ({"more": 1}, "more: Extra inputs are not permitted"),
     ],
 )
 def test_plan_that_is_none(change, message, plan):

@@ -13,7 +13,7 @@ from spacy.tokens import Doc, DocBin, Span
 from typer.testing import CliRunner
 
 from benchmarks.baselines import DictionaryBaseline, Entry, MajorityRelations, score_baselines
-from benchmarks.cli_baselines import app
+from benchmarks.cli import app
 from spacy_spanmed.doc.layers import SPANS_KEY, set_layers
 from spacy_spanmed.doc.mentions import get_mentions
 from spacy_spanmed.doc.relations import set_relation_tuples
@@ -222,7 +222,7 @@ def test_command_line(tmp_path: Path) -> None:
     DocBin(docs=corpus(), store_user_data=True).to_disk(path)
     spacy.blank("en").to_disk(tmp_path / "model")
     output = tmp_path / "metrics" / "baseline.json"
-    arguments = ["dictionary", "--train", path, "--dev", path, "--test", path,
+    arguments = ["baseline", "dictionary", "--train", path, "--dev", path, "--test", path,
                  "--output", output, "--tokenizer-from", tmp_path / "model"]  # fmt: skip
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
@@ -231,7 +231,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert written["ents_f"] == 1.0
     assert written["rel_gold_micro_f"] == 1.0
     assert written["meta"]["min_share"] == 0.9
-    arguments[2] = tmp_path / "missing.spacy"
+    arguments[3] = tmp_path / "missing.spacy"
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 1
     assert result.output.startswith("Error: No such file")

@@ -9,10 +9,10 @@ from thinc.api import Model, reduce_mean
 from typer.testing import CliRunner
 
 from benchmarks import inference
-from benchmarks.bench_texts import PAPER_WORDS, make_groups, read_texts
 from benchmarks.cli import app
-from benchmarks.stock_pipeline import GIVEN_ENTITIES, build_stock_pipeline
-from benchmarks.stock_relations import StockRelations, build_stock_pair_scorer
+from benchmarks.stock.pipeline import GIVEN_ENTITIES, build_stock_pipeline
+from benchmarks.stock.relations import StockRelations, build_stock_pair_scorer
+from benchmarks.texts import PAPER_WORDS, make_groups, read_texts
 from spacy_spanmed.encoder.cpu.precision import resolve_precision
 from tests.conftest import TEXTS
 

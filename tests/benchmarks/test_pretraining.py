@@ -5,9 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import cli as bench
-from benchmarks import pretraining, stock_mlm
+from benchmarks import pretraining
 from benchmarks.cli import app
 from benchmarks.pretraining import Clock
+from benchmarks.stock import mlm
 from spacy_spanmed.pretraining.config import Training
 from tests.pretraining.conftest import make_texts, write_jsonl
 
@@ -20,7 +21,7 @@ def run(*args):
 
 def test_stock_blocks_are_the_joined_texts(tokenizer):
     texts = make_texts(10)
-    blocks = stock_mlm.Blocks(texts, tokenizer, 32)
+    blocks = mlm.Sequences(texts, tokenizer, 32)
     stream = [i for text in texts for i in tokenizer(text)["input_ids"]]
     assert len(blocks) == len(stream) // 32
     joined = [i for row in blocks for i in row["input_ids"]]
@@ -30,8 +31,8 @@ def test_stock_blocks_are_the_joined_texts(tokenizer):
 
 
 def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
-    model = stock_mlm.load_stock_model(str(tiny_encoder))
-    ours = stock_mlm.as_pretraining_model(model, 32)
+    model = mlm.load_stock_model(str(tiny_encoder))
+    ours = mlm.as_pretraining_model(model, 32)
     assert ours.encoder is model.bert
     state = model.state_dict()
     assert ours.mlm.dense.weight.equal(state["cls.predictions.transform.dense.weight"])
@@ -40,10 +41,10 @@ def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
 
 def test_stock_takes_our_optimizer_if_told(tiny_encoder, tokenizer, tmp_path):
     def make(**settings):
-        model = stock_mlm.load_stock_model(str(tiny_encoder))
-        blocks = stock_mlm.Blocks(make_texts(10), tokenizer, 32)
+        model = mlm.load_stock_model(str(tiny_encoder))
+        blocks = mlm.Sequences(make_texts(10), tokenizer, 32)
         sizes = {"collator": "token", "batch_size": 2, "steps": 20, "seed": 0}
-        return model, stock_mlm.make_stock_trainer(
+        return model, mlm.make_stock_trainer(
             model, tokenizer, blocks, output=str(tmp_path), **sizes, **settings
         )
 

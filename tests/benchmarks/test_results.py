@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
-from benchmarks.results import END, START, update_document
+from benchmarks.cli import app
+from benchmarks.results import END, START, render_documents
+from tests import ROOT
 
 SCORES = {
     "meta": {"date": "2026-01-02T03:04:05+00:00", "seed": 7, "commit": "abcdef0123456789"},
@@ -21,20 +24,69 @@ SCORES = {
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "test.json").write_text(json.dumps(SCORES))
+    """A project. RETURNS (Path): Its folder of results."""
     (tmp_path / "README.md").write_text(f"before\n{START}\nstale figures\n{END}\nafter\n")
-    return tmp_path
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "test.json").write_text(json.dumps(SCORES))
+    return tmp_path / "results"
 
 
-def test_tables_replace_what_is_between_the_markers(folder):
-    assert update_document(folder / "README.md", folder)
-    text = (folder / "README.md").read_text()
+def render(folder):
+    """RETURNS (str): The page of results, with spaces in place of line ends within paragraphs."""
+    render_documents(folder.parent)
+    return (folder.parent / "docs" / "results.md").read_text()
+
+
+def in_one_line(text):
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("document", ["docs/results.md", "README.md"])
+def test_documents_of_the_project_are_current(document):
+    assert not render_documents(ROOT, write=False)[ROOT / document], "python -m benchmarks results"
+
+
+def test_files_say_where_they_come_from_and_are_shown():
+    """Each file in results/ changes what the documents say if it is taken away."""
+    from benchmarks.results import Results, _render, get_origin
+
+    results = Results(ROOT / "results")
+    whole = _render("results.md.jinja", results)
+    for name, result in list(results.files.items()):
+        for run in result.get("runs", [result]):
+            assert len(get_origin(run)["commit"]) == 40, name
+        assert get_origin(result)["date"] or "runs" in result, name
+        if name != "test":  # without it there is no page
+            del results.files[name]
+            assert _render("results.md.jinja", results) != whole, name
+            results.files[name] = result
+
+
+def test_tables_come_from_the_files(folder):
+    readme, page = folder.parent / "README.md", folder.parent / "docs" / "results.md"
+    assert render_documents(folder.parent) == {readme: True, page: True}
+    text = readme.read_text()
     assert text.startswith(f"before\n{START}\n") and text.endswith(f"{END}\nafter\n")
     assert "stale figures" not in text
+    assert "| NERO | 61.2 | 50.0 |  | `make model` | 2026-01-02, seed 7, commit `abc" in text
+    assert "BC5CDR" not in text
+    text = page.read_text()
     assert "| GENE | 1,234 | 50.0 | 25.0 | 33.3 |" in text
     assert "| BINDS | 4 | 100.0 | 50.0 | 66.7 | 10.0 |" in text
     assert "seed 7, commit `abcdef0123`" in text
-    assert not update_document(folder / "README.md", folder)
+    assert render_documents(folder.parent) == {readme: False, page: False}
+
+
+def test_check_writes_nothing(folder):
+    command = ["results", "--root", str(folder.parent)]
+    result = CliRunner().invoke(app, [*command, "--check"])
+    assert result.exit_code == 1 and "README.md: not current" in result.output
+    assert not (folder.parent / "docs").exists()
+    assert "stale figures" in (folder.parent / "README.md").read_text()
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0 and "results.md: updated" in result.output
+    result = CliRunner().invoke(app, [*command, "--check"])
+    assert result.exit_code == 0 and result.output.count("up to date") == 2
 
 
 def test_baselines_and_pretraining_stand_beside(folder):
@@ -45,8 +97,7 @@ def test_baselines_and_pretraining_stand_beside(folder):
     }
     record = {"heldout": heldout, "tokens": 1000, "git_commit": "abcdef0123456789"}
     (folder / "pretraining.json").write_text(json.dumps(record))
-    update_document(folder / "README.md", folder)
-    text = (folder / "README.md").read_text()
+    text = render(folder)
     assert "| Entities, micro F1 | 33.3 | 61.2 |" in text
     assert "| **encoder and heads trained** | 5.250 | 6.000 | 1,000 | `abcdef0123` |" in text
 
@@ -66,18 +117,13 @@ def test_domain_run_and_comparison(folder):
     runs = [run, {**run, "seed": 1, "scores": {"ents_f": 0.82}}, other]
     comparison = {"plan": "configs/ablation.yml", "scores": ["ents_f"], "runs": runs}
     (folder / "ablation.json").write_text(json.dumps(comparison))
-    update_document(folder / "README.md", folder)
-    text = (folder / "README.md").read_text()
-    assert "36,756 texts, 1.5 hours, 7,407 tokens a second in bfloat16. Held-out" in text
+    text = render(folder)
+    assert "36,756 texts, 1.5 hours, 7,407 tokens a second in bfloat16 (commit `abc" in text
     assert "| **after the run** | 4.250 | 5.000 | 40,000,000 | `abcdef0123` |" in text
-    assert "![" not in text
     assert "benchmarks ablation configs/ablation.yml" in text and "commit `none`" in text
     assert "| corpus | variant | entities | seeds |" in text
     assert "| c | v | 81.0 ± 1.4 | 2 |" in text
     assert "| c | w | 79.0 (-1.0) | 1 |" in text
-    (folder / "domain.svg").write_text("<svg/>")
-    update_document(folder / "README.md", folder)
-    assert f"({folder.name}/domain.svg)" in (folder / "README.md").read_text()
 
 
 def test_benchmarks_over_seeds(folder):
@@ -87,26 +133,25 @@ def test_benchmarks_over_seeds(folder):
         "ents_ece": 0.02,
     }
     (folder / "bc5cdr.json").write_text(json.dumps(scores))
-    update_document(folder / "README.md", folder)
-    text = (folder / "README.md").read_text()
-    assert "BC5CDR, test set (1,614 abstracts). Measured 2026-01-02, seed 7, commit" in text
-    assert "| **entities, strict** | 50.0 | 50.0 | 50.0 |" in text and "on dev" not in text
+    text = render(folder)
+    assert "### BC5CDR\n\nTest set, 1,614 abstracts. Measured 2026-01-02, seed 7, commit" in text
+    assert "### BioRED" not in text
+    assert "| **entities, strict** | 50.0 | 50.0 | 50.0 |" in text and "error on dev" not in text
     (folder / "seed1").mkdir()
     meta = {**SCORES["meta"], "seed": 1, "date": "2026-01-04", "commit": None}
     other = {**scores, "meta": meta, "ents_f": 0.6, "ents_ece": 0.04}
     (folder / "seed1" / "bc5cdr.json").write_text(json.dumps(other))
     (folder / "bc5cdr_dev.json").write_text(json.dumps({**scores, "ents_f": 0.7}))
-    update_document(folder / "README.md", folder)
-    text = (folder / "README.md").read_text()
+    text = render(folder)
     assert (
-        "Measured 2026-01-02 and 2026-01-04, seeds 1, 7; mean and standard deviation, commit "
-        "`none`, `abcdef0123`."
+        "Measured 2026-01-02 and 2026-01-04, seeds 1, 7, commit `none`, `abcdef0123`; mean and "
+        "standard deviation."
     ) in text
     assert "| **entities, strict** | 50.0 ± 0.0 | 50.0 ± 0.0 | 55.0 ± 7.1 |" in text
     assert "&nbsp;&nbsp;GENE | 50.0 ± 0.0 | 25.0 ± 0.0 | 33.3 ± 0.0 |" in text
     assert "calibration error on test: entities 0.030 ± 0.014." in text
     assert "calibration error on dev: entities 0.020." in text
-    assert "thresholds tuned there: entities 70.0, relations between gold entities 50.0" in text
+    assert "thresholds tuned there: entities 70.0, relations given gold entities 50.0" in text
 
 
 def test_encoders_stand_side_by_side(folder):
@@ -116,22 +161,28 @@ def test_encoders_stand_side_by_side(folder):
         for file, less in (("bc5cdr_dev.json", 0), ("biored.json", 0.5)):
             scores = {**SCORES, **dict.fromkeys(keys, figure - less)}
             (folder / place / file).write_text(json.dumps(scores))
-        update_document(folder / "README.md", folder)
-        text = (folder / "README.md").read_text()
-        assert ("Encoders, with the same settings" in text) == (place == "domain")
+        text = render(folder)
+        assert ("## Encoders" in text) == (place == "domain")
     assert "| BC5CDR, dev | entities | 85.0 ± 7.1 | 90.0 |" in text
     assert "| BioRED, test | relations end to end | 35.0 ± 7.1 | 40.0 |" in text
     assert "BC5CDR, test |" not in text
-    assert "BC5CDR, dev, plain: Measured 2026-01-02, seeds 7, 7; mean" in text
+    assert "- BC5CDR, dev, plain: 2026-01-02, seeds 7, 7, commit" in text
 
 
-def test_missing_marker_or_result(tmp_path):
-    (tmp_path / "README.md").write_text("nothing")
+def test_missing_marker_or_result(folder):
+    readme = folder.parent / "README.md"
+    readme.write_text("nothing")
     with pytest.raises(ValueError, match="lacks the line"):
-        update_document(tmp_path / "README.md", tmp_path)
-    (tmp_path / "README.md").write_text(f"{START}\n{END}")
+        render_documents(folder.parent)
+    readme.write_text(f"{START}\n{END}")
+    (folder / "broken.json").write_text("{")
+    with pytest.raises(ValueError, match="is no JSON"):
+        render_documents(folder.parent)
+    (folder / "broken.json").unlink()
+    (folder / "test.json").unlink()
     with pytest.raises(ValueError, match="project run evaluate"):
-        update_document(tmp_path / "README.md", tmp_path)
+        render_documents(folder.parent)
+    assert readme.read_text() == f"{START}\n{END}"
 
 
 def test_speeds(folder):
@@ -159,8 +210,7 @@ def test_speeds(folder):
         },
     }  # fmt: skip
     (folder / "bench_train.json").write_text(json.dumps(trained))
-    update_document(folder / "README.md", folder)
-    text = (folder / "README.md").read_text()
+    text = in_one_line(render(folder))
     assert (
         "F1 61.0%, seed 0, ours in bfloat16, stock in float32): stock takes 351 s, 3.50 times as long as ours, 100 s."
         in text
@@ -174,7 +224,7 @@ def test_speeds(folder):
         "3,450 against 680 tokens/s, 5.20 times as fast by the median of the rounds' ratios. Masking takes 0.40% of the time"
         in text
     )
-    assert "Held-out loss of pretraining" not in text
+    assert "Held-out loss after equal tokens" not in text
     losses = {
         str(seed): {side: {"span": 7.0 + seed} for side in ("stock", "ours", "ours_token")}
         for seed in (0, 1)
@@ -182,8 +232,7 @@ def test_speeds(folder):
     record = {**record, "losses": losses, "loss_tokens": 1000}
     for file in ("bench_pretrain.json", "bench_pretrain_losses.json"):
         (folder / file).write_text(json.dumps(record))
-        update_document(folder / "README.md", folder)
-        text = (folder / "README.md").read_text()
+        text = in_one_line(render(folder))
         assert "after equal tokens (1,000), ours in bfloat16, mean and deviation over 2" in text
         assert "| ours, token masks | 7.500 ± 0.707 |" in text
         (folder / file).unlink()

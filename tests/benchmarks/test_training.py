@@ -7,9 +7,9 @@ from spacy.tokens import DocBin
 from spacy.util import load_config
 from typer.testing import CliRunner
 
-from benchmarks import spacy_train, training
+from benchmarks import training
 from benchmarks.cli import app
-from benchmarks.spacy_train import Evaluation, first_reaching, make_config, read_log
+from benchmarks.training import Evaluation, first_reaching, make_config, read_log
 from benchmarks.training_log import json_lines_logger
 from tests import ROOT
 from tests.conftest import TEXTS, make_reference
@@ -171,7 +171,7 @@ def test_both_sides_are_trained(corpus, tiny_letters, tmp_path):
 
 
 def test_a_target_that_is_reached_stops_the_training(corpus, tiny_letters, tmp_path, monkeypatch):
-    monkeypatch.setattr(spacy_train, "PAUSE", 0.05)
+    monkeypatch.setattr(training, "PAUSE", 0.05)
     config = make_config(
         CONFIGS / "pipeline.cfg",
         {"paths.train": str(corpus), "paths.dev": str(corpus), "paths.encoder": tiny_letters},
@@ -180,7 +180,7 @@ def test_a_target_that_is_reached_stops_the_training(corpus, tiny_letters, tmp_p
         eval_frequency=5,
         log=tmp_path / "ours.jsonl",
     )
-    found = spacy_train.run_training("ours", config, target=0.0, show=lambda text: None)
+    found = training.run_training("ours", config, target=0.0, show=lambda text: None)
     assert found[0].step == 0 and found[-1].step < 10_000
 
 

@@ -7,7 +7,7 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from scripts.nero import rows as nero_rows
-from scripts.nero.cli import app
+from scripts.nero.__main__ import app
 from spacy_spanmed.doc.layers import get_layers
 from tests.scripts.nero_tsv import row_bytes, statement_bytes, write_tsv
 

@@ -57,11 +57,11 @@ def build_stock_pair_scorer(
 
     tok2vec (Model), pooling (Model): Vectors of tokens, and of an entity from those of its tokens.
     """
-    rows = Model(
+    rows: Model[Any, Any] = Model(
         "dense_pairs", _forward, layers=[tok2vec, pooling], refs={"tok2vec": tok2vec}, init=_init
     )
     output = Linear()
-    model = chain(rows, output, Logistic())
+    model: Model[Any, Any] = chain(rows, output, Logistic())
     model.set_ref("output", output)
     return model
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -18,7 +19,7 @@ from spacy.training import Example
 from spacy.util import filter_spans, load_model_from_config
 from thinc.api import Config
 
-from .stock_relations import NAME as STOCK_RELATIONS
+from .relations import NAME as STOCK_RELATIONS
 
 GIVEN_ENTITIES = "given_entities"
 
@@ -112,15 +113,17 @@ def build_stock_pipeline(
     RETURNS (Language): With random weights, but for the encoder. Its component "given_entities"
         is a GivenEntities that knows no text yet.
     """
-    encoder = nlp.get_pipe("transformer").model
+    transformer: Any = nlp.get_pipe("transformer")
+    encoder = transformer.model
     config = Config().from_str(CONFIG)
     with tempfile.TemporaryDirectory() as folder:
         encoder.transformer.save_pretrained(folder)
         encoder.tokenizer.save_pretrained(folder)
         config["components"]["transformer"]["model"]["name"] = folder
         stock = load_model_from_config(config, auto_fill=True)
+        relations: Any = stock.get_pipe(STOCK_RELATIONS)
         for label in relation_labels:
-            stock.get_pipe(STOCK_RELATIONS).add_label(label)
+            relations.add_label(label)
         example = _make_example(stock, entity_labels)
         stock.initialize(lambda: [example])
     return stock

@@ -1,7 +1,7 @@
 """The stock recipe of continued pretraining: Hugging Face's masked-language-modelling example.
 
 After `run_mlm.py` of the Transformers repository: texts tokenized with their special tokens,
-joined and cut into blocks; the Trainer and a data collator with their defaults; float32, the
+joined and cut into sequences; the Trainer and a data collator with their defaults; float32, the
 model's own dropout, logits over every position.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 from torch.utils.data import Dataset
@@ -37,12 +38,12 @@ COLLATORS = {
 }
 
 
-class Blocks(Dataset):
-    """Texts joined to one stream and cut into blocks, as the example's `group_texts` does.
+class Sequences(Dataset):
+    """Texts joined to one stream and cut into sequences, as the example's `group_texts` does.
 
     texts (Iterable[str]): The documents.
     tokenizer (PreTrainedTokenizerBase): Adds its special tokens around each.
-    block_length (int): Tokens of a block. The rest of the stream is dropped.
+    block_length (int): Tokens of a sequence. The rest of the stream is dropped.
     """
 
     def __init__(self, texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, block_length: int):
@@ -73,7 +74,7 @@ def load_stock_model(encoder: str) -> PreTrainedModel:
 def make_stock_trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    blocks: Blocks,
+    sequences: Sequences,
     *,
     collator: str,
     batch_size: int,
@@ -86,7 +87,7 @@ def make_stock_trainer(
     """The Trainer with its defaults, except for what both sides of a benchmark share.
 
     collator (str): "token" or "whole_word", both with 15 % of the tokens as targets.
-    batch_size (int): Blocks a step. steps (int): Optimizer steps. output (str): A folder to which
+    batch_size (int): Sequences a step. steps (int): Optimizer steps. output (str): A folder to which
         nothing is written.
     optimize_like (Training | None): Take optimizer, rates, warm-up and decay from our settings.
         Defaults to None: the Trainer's own (a rate of 5e-5 for all, without warm-up).
@@ -109,10 +110,10 @@ def make_stock_trainer(
     if optimize_like is not None:
         args.warmup_steps = round(optimize_like.warmup * steps)
         args.max_grad_norm = optimize_like.grad_clip
-    trainer = Trainer(
+    trainer: Any = Trainer(
         model=model,
         args=args,
-        train_dataset=blocks,
+        train_dataset=sequences,
         data_collator=COLLATORS[collator](tokenizer=tokenizer),
         callbacks=list(callbacks),
     )
@@ -129,8 +130,9 @@ def as_pretraining_model(model: PreTrainedModel, block_length: int) -> Pretraini
     so that both recipes are measured by the same code.
 
     RAISES (ValueError): The head has a form that is not known."""
+    encoder: Any = model.base_model
     result = PretrainingModel(
-        model.base_model,
+        encoder,
         block_length=block_length,
         sbo_weight=0.0,
         sbo_position_width=1,

@@ -1,0 +1,1 @@
+"""What a user would build without this package, of the stock parts, to measure ours against."""
