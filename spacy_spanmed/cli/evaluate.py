@@ -192,7 +192,7 @@ def _watch_pipe(nlp: Language, advance: Callable[[], None]) -> Iterator[None]:
             yield doc
             advance()
 
-    nlp.pipe = watched
+    nlp.pipe = watched  # type: ignore[method-assign]
     try:
         yield
     finally:

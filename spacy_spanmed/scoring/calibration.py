@@ -37,7 +37,7 @@ class Calibration(NamedTuple):
         """RETURNS (float): The probability that has this score."""
         if self == (1.0, 0.0) or not 0.0 < score < 1.0:
             return score
-        return float(sigmoid((_logit(np.float64(score)) - self.offset) / self.slope))
+        return float(sigmoid((_logit(np.array(score)) - self.offset) / self.slope))
 
 
 def fit_calibration(predictions: Sequence[Judged]) -> Calibration | None:
@@ -97,7 +97,7 @@ def expected_calibration_error(predictions: Sequence[Judged]) -> float | None:
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
     """Of probabilities kept off 0 and 1, which have none."""
-    kept = np.clip(probabilities.astype("float64"), 1e-9, 1 - 1e-9)
+    kept = np.clip(np.asarray(probabilities, dtype="float64"), 1e-9, 1 - 1e-9)
     return np.log(kept) - np.log1p(-kept)
 
 

@@ -169,8 +169,8 @@ def _compare_concepts(
     )
     if by_id and has_concept_relations(predicted):
         tuples = get_concept_relation_tuples(predicted)
-        result = _concept_items(tuples, labels, directed)
-        return gold, result, {key[:2] for key in result}
+        found = _concept_items(tuples, labels, directed)
+        return gold, found, {key[:2] for key in found}
     gold_pairs = {key[:2] for key in gold}
     tuples, concepts = _predicted_relations(predicted)
     own_labels = {name: concept.label for name, concept in concepts.items()}

@@ -141,7 +141,7 @@ class SpanNER(LabelledPipe):
         """
         validate_get_examples(get_examples, "SpanNER.initialize")
         if labels is None:
-            found = set()
+            found: set[str] = set()
             for eg in get_examples():
                 if ENTITIES in get_layers(eg.reference):
                     found.update(label for _, _, label in get_mentions(eg.reference))
@@ -162,10 +162,10 @@ class SpanNER(LabelledPipe):
         if not any(len(doc) for doc in docs):
             return [[] for _ in docs]
         self.check_upstream(docs)
-        found: list[list[Any]] = []
+        candidates: list[list[Any]] = []
         for part in split_by_tokens(docs):
-            found.extend(self._decode(self.model.predict(docs[part]), docs[part]))
-        return found
+            candidates.extend(self._decode(self.model.predict(docs[part]), docs[part]))
+        return candidates
 
     def _decode(self, scores: Any, docs: list[Doc]) -> list[list[Any]]:
         from .decoding import decode
