@@ -20,13 +20,14 @@ from ..util.text_files import printable
 from .common import (
     FORMAT_HELP,
     ON_ERROR_HELP,
+    GpuId,
     document_progress,
     errors_in_one_line,
     fail,
     make_problems,
     print_left_out,
 )
-from .evaluate import load_pipeline
+from .data import load_pipeline
 
 EXPORTS = (*(name for name, item in FORMATS.items() if item.written), *TABLE_FORMATS)
 SUFFIXES = {".pubtator": "pubtator", ".jsonl": "jsonl", ".json": "bioc-json"}
@@ -57,7 +58,7 @@ def export(
     ] = None,
     input_format: Annotated[str, typer.Option(help=FORMAT_HELP)] = AUTO,
     on_error: Annotated[str, typer.Option(help=ON_ERROR_HELP)] = RAISE,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Export entities and relations: PubTator, BioC, brat, JSON lines, or tables.
 

@@ -20,7 +20,7 @@ from .common import (
     make_problems,
     print_left_out,
 )
-from .evaluate import load_pipeline
+from .data import load_pipeline
 
 
 def lost(

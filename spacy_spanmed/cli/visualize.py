@@ -21,8 +21,8 @@ from ..util.files import write_atomically
 from ..util.problems import SKIP, CorpusError, Problems
 from ..util.text_files import file_stem, open_bytes, printable
 from ..visualize import render_html, render_svg
-from .common import document_progress, errors_in_one_line, print_left_out
-from .evaluate import load_pipeline
+from .common import GpuId, document_progress, errors_in_one_line, print_left_out
+from .data import load_pipeline
 
 DEFAULT_MODEL = "en_spanmed"
 STANDARD_INPUT = "-"
@@ -65,7 +65,7 @@ def visualize(
             "annotation has, and of predictions the entities.",
         ),
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Show entities and relations in one HTML page that works offline, or in a picture (.svg).
 

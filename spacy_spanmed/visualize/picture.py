@@ -121,7 +121,8 @@ class _Drawing:
 
     def _place_marks(self) -> list[Place]:
         """Break the text into lines, never inside a mention, and find the words' and boxes' places."""
-        opening, closing = defaultdict(list), defaultdict(list)
+        opening: dict[int, list[int]] = defaultdict(list)
+        closing: dict[int, list[int]] = defaultdict(list)
         for number, mark in enumerate(self.marks):  # by start, the longer first
             opening[mark.start].append(number)
             closing[mark.end].insert(0, number)
