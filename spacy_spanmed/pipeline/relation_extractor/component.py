@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -220,13 +220,7 @@ class RelationExtractor(LabelledPipe):
         self.cfg["pair_types"] = known + [pair for pair in types if pair not in known]
         for label in labels["labels"]:
             self.add_label(label)
-        if not self.labels:
-            raise ValueError(
-                f"{self.name}: no relation in the training data. Check that the corpus carries the "
-                "layer 'relations' (doc._.relations), or remove the pipe from the config."
-            )
-        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
-        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
+        self._build(get_examples, "relation", "'relations' (doc._.relations)")
 
     def predict(self, docs: Iterable[Doc]) -> list[Found]:
         """RETURNS (List[Found]): The relations between each Doc's entities."""

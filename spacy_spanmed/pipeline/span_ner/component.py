@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -148,13 +147,7 @@ class SpanNER(LabelledPipe):
             labels = sorted(found)
         for label in labels:
             self.add_label(label)
-        if not self.labels:
-            raise ValueError(
-                f"{self.name}: no entity in the training data. Check that the corpus carries the "
-                "layer 'entities' (doc.ents), or remove the pipe from the config."
-            )
-        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
-        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
+        self._build(get_examples, "entity", "'entities' (doc.ents)")
 
     def predict(self, docs: Iterable[Doc]) -> list[list[Any]]:
         """RETURNS (List[List[ScoredSpan]]): Each Doc's candidates, best first."""
