@@ -22,7 +22,7 @@ FOLDS = 5
 
 
 def fit_competing(pipe: RelationExtractor, examples: list[Example]) -> dict[str, float] | None:
-    """Fit the setting `rivals` of a pipe, given gold mentions. It isn't set yet.
+    """Fit the setting `rivals` of a pipe, given gold entities. It isn't set yet.
 
     pipe (RelationExtractor): Trained. examples (List[Example]): Held out; the transformer ran on
         their predicted Docs.
