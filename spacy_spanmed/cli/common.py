@@ -1,11 +1,11 @@
-"""What the commands on corpora share: options, progress, tables, and errors in one line."""
+"""What the commands share: options, progress, and errors in one line."""
 
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from click import UsageError
@@ -16,12 +16,18 @@ from spacy.cli._util import parse_config_overrides
 from ..corpora.formats.registry import FORMATS
 from ..util.problems import CorpusError, Problems
 
-FORMAT_HELP = f"Format: {', '.join(FORMATS)}; auto looks at names and beginnings."
-ON_ERROR_HELP = (
-    "What to do about annotation that can't be used: 'raise' stops at the first, 'skip' leaves "
-    "it out and counts it."
-)
-
+# Options of several commands
+SourceFormat = Annotated[
+    str, typer.Option(help=f"Format: {', '.join(FORMATS)}; auto looks at names and beginnings.")
+]
+OnError = Annotated[
+    str,
+    typer.Option(
+        help="What to do about annotation that can't be used: 'raise' stops at the first, 'skip' "
+        "leaves it out and counts it."
+    ),
+]
+GpuId = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")]
 
 # Of commands that also take settings of a config as options, see `parse_overrides`
 CONTEXT_SETTINGS = {"allow_extra_args": True, "ignore_unknown_options": True}

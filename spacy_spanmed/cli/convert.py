@@ -17,17 +17,13 @@ from ..util.problems import RAISE
 from ..util.tables import print_tables
 from ..util.text_files import printable
 from .common import (
-    FORMAT_HELP,
-    ON_ERROR_HELP,
+    OnError,
+    SourceFormat,
     document_progress,
     errors_in_one_line,
     fail,
     make_problems,
 )
-
-# Options of all commands that read corpora
-SourceFormat = Annotated[str, typer.Option(help=FORMAT_HELP)]
-OnError = Annotated[str, typer.Option(help=ON_ERROR_HELP)]
 
 
 def convert(

@@ -4,7 +4,6 @@ The scores are those of `nlp.evaluate`, hence the same as `python -m spacy evalu
 command prints a fixed choice of them, this one prints them all.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -17,17 +16,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from spacy.cli._util import import_code, setup_gpu
 from spacy.language import Language
-from spacy.training import Corpus, Example
-from spacy.training.corpus import walk_corpus
-from spacy.util import load_model
-from thinc.api import ConfigValidationError, fix_random_seed
+from spacy.training import Example
+from thinc.api import fix_random_seed
 
-from ..doc.layers import get_layers
 from ..scoring.relations import gold_label_counts
 from ..scoring.tables import print_scores
 from ..util.files import write_json
-from ..util.provenance import file_sha256, git_commit
-from .common import parse_overrides
+from ..util.provenance import git_commit
+from .common import GpuId, parse_overrides
+from .data import hash_data, load_pipeline, read_examples
 
 
 def evaluate(
@@ -41,7 +38,7 @@ def evaluate(
         Path | None,
         typer.Option("--code", "-c", help="Python file to import first (registered functions)."),
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
     batch_size: Annotated[
         int | None, typer.Option(help="Documents a batch. Default: the pipeline's own.", min=1)
     ] = None,
@@ -77,55 +74,6 @@ def evaluate(
     if output is not None:
         write_json(output, {**scores, "meta": describe_run(nlp, model, data, overrides)})
         console.print(f"Saved the scores to {output}", highlight=False, markup=False)
-
-
-def load_pipeline(model: str, overrides: Mapping[str, Any] = {}) -> Language:
-    """Load a pipeline by name or path.
-
-    model (str): Name of an installed package, or a directory.
-    overrides (Mapping[str, Any]): Settings by dotted key, in place of those in its config.
-    RETURNS (Language): The pipeline.
-    RAISES (ValueError): With one line that says what is wrong.
-    """
-    try:
-        return load_model(model, config=dict(overrides))
-    except ConfigValidationError as error:  # says on its further lines which settings are wrong
-        reason = " ".join(str(error).split())
-        raise ValueError(f"Can't load the pipeline '{model}': {reason}") from error
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ValueError(f"Can't load the pipeline '{model}': {reason}") from error
-
-
-def read_examples(nlp: Language, data: Path) -> list[Example]:
-    """Read what `spacy.Corpus` would, but say which file is broken.
-
-    nlp (Language): Its tokenizer makes the predicted Docs.
-    data (Path): A `.spacy` file, or a directory searched for them.
-    RETURNS (List[Example]): In the order of the sorted paths.
-    RAISES (ValueError): If there is nothing to read, a file is invalid, or no Doc carries an
-        annotation layer.
-    """
-    if not data.exists():
-        raise ValueError(f"No such file or directory: '{data}'")
-    if data.is_file() and data.suffix != ".spacy":
-        raise ValueError(f"'{data}' is not a .spacy file. Convert it first: `spanmed convert`.")
-    examples: list[Example] = []
-    for path in _data_files(data):
-        try:
-            examples.extend(Corpus(path)(nlp))
-        except Exception as error:  # zlib, msgpack and spaCy each raise their own
-            raise ValueError(
-                f"'{path}' is not valid .spacy data ({type(error).__name__}: {error})"
-            ) from error
-    if not examples:
-        raise ValueError(f"No documents in '{data}'")
-    if not any(get_layers(example.reference) for example in examples):
-        raise ValueError(
-            f"None of the {len(examples)} documents in '{data}' carries entity or relation "
-            "annotation. Was the DocBin written with store_user_data=True?"
-        )
-    return examples
 
 
 def find_problems(nlp: Language, examples: list[Example]) -> list[str]:
@@ -192,7 +140,7 @@ def _watch_pipe(nlp: Language, advance: Callable[[], None]) -> Iterator[None]:
             yield doc
             advance()
 
-    nlp.pipe = watched
+    nlp.pipe = watched  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -210,8 +158,8 @@ def describe_run(
     overrides (Mapping[str, Any]): Settings that were overridden.
     RETURNS (Dict[str, Any]): name and version of the pipeline, `model` and `data` as given, sha256
         of the data, date (UTC, ISO 8601), seed of the training (None if not configured), the commit of
-        the working directory (None outside a git repository), and the overrides,
-        and what the encoders computed in.
+        the working directory (None outside a git repository), the overrides, and what the encoders
+        computed in.
     """
     from ..encoder.shim import find_encoders
 
@@ -229,23 +177,3 @@ def describe_run(
         "overrides": dict(overrides),
         "precision": sorted({encoder.computes_in() for encoder in find_encoders(nlp)}),
     }
-
-
-def hash_data(data: Path) -> str:
-    """sha256 of a file, or, for a directory, of the names and hashes of its `.spacy` files.
-
-    data (Path): A file or a directory.
-    RETURNS (str): Hexadecimal digest.
-    """
-    if data.is_file():
-        return file_sha256(data)
-    lines = [f"{path.relative_to(data)} {hash_data(path)}\n" for path in _data_files(data)]
-    return hashlib.sha256("".join(lines).encode("utf8")).hexdigest()
-
-
-def _data_files(data: Path) -> list[Path]:
-    if data.is_file():
-        return [data]
-    if not any(data.rglob("*.spacy")):  # spaCy would warn about it on top of our own error
-        return []
-    return [Path(path) for path in walk_corpus(data, ".spacy")]

@@ -17,9 +17,17 @@ from ..corpora.reading import iter_docs, iter_texts, name_doc, predict
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE, CorpusError, Problems
 from ..util.text_files import printable
-from .common import document_progress, errors_in_one_line, fail, make_problems, print_left_out
-from .convert import OnError, SourceFormat
-from .evaluate import load_pipeline
+from .common import (
+    GpuId,
+    OnError,
+    SourceFormat,
+    document_progress,
+    errors_in_one_line,
+    fail,
+    make_problems,
+    print_left_out,
+)
+from .data import load_pipeline
 
 EXPORTS = (*WRITTEN, *TABLE_FORMATS)
 SUFFIXES = {".pubtator": "pubtator", ".jsonl": "jsonl", ".json": "bioc-json"}
@@ -50,7 +58,7 @@ def export(
     ] = None,
     input_format: SourceFormat = AUTO,
     on_error: OnError = RAISE,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
     """Export entities and relations: PubTator, BioC, brat, JSON lines, or tables.
 

@@ -13,9 +13,16 @@ from ..corpora.formats.registry import AUTO
 from ..corpora.reading import iter_docs
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE
-from .common import document_progress, errors_in_one_line, fail, make_problems, print_left_out
-from .convert import OnError, SourceFormat
-from .evaluate import load_pipeline
+from .common import (
+    OnError,
+    SourceFormat,
+    document_progress,
+    errors_in_one_line,
+    fail,
+    make_problems,
+    print_left_out,
+)
+from .data import load_pipeline
 
 
 def lost(

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from .common import errors_in_one_line, fail
+from .common import GpuId, errors_in_one_line, fail
 
 console = Console()
 
@@ -22,7 +22,7 @@ def finalize(
     like: Path | None = typer.Option(
         None, help="Take both from this tuned pipeline: for one that was trained on dev too."
     ),
-    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU."),
+    gpu_id: GpuId = -1,
 ) -> None:
     """Round a trained pipeline to half precision, calibrate and tune it on dev, write its model card.
 

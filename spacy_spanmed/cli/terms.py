@@ -13,8 +13,15 @@ from ..doc.mentions import get_mentions
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_text_atomically
 from ..util.problems import RAISE
-from .common import document_progress, errors_in_one_line, fail, make_problems, print_left_out
-from .convert import OnError, SourceFormat
+from .common import (
+    OnError,
+    SourceFormat,
+    document_progress,
+    errors_in_one_line,
+    fail,
+    make_problems,
+    print_left_out,
+)
 
 
 def terms(

@@ -1,4 +1,4 @@
-"""`spanmed visualize`: entities and relations as a page for the browser."""
+"""`spanmed visualize`: entities and relations as a page for the browser, or as a picture."""
 
 import os
 import sys
@@ -20,9 +20,9 @@ from ..corpora.reading import iter_texts, predict
 from ..util.files import write_atomically
 from ..util.problems import SKIP, CorpusError, Problems
 from ..util.text_files import file_stem, open_bytes, printable
-from ..visualize.page import render_html
-from .common import document_progress, errors_in_one_line, print_left_out
-from .evaluate import load_pipeline
+from ..visualize import render_html, render_svg
+from .common import GpuId, document_progress, errors_in_one_line, print_left_out
+from .data import load_pipeline
 
 DEFAULT_MODEL = "en_spanmed"
 STANDARD_INPUT = "-"
@@ -40,9 +40,12 @@ def visualize(
             "- for standard input.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")] = Path(
-        "visualization.html"
-    ),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="The HTML file to write; or, of one short document, an .svg."
+        ),
+    ] = Path("visualization.html"),
     model: Annotated[
         str | None,
         typer.Option(
@@ -62,11 +65,13 @@ def visualize(
             "annotation has, and of predictions the entities.",
         ),
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU.")] = -1,
+    gpu_id: GpuId = -1,
 ) -> None:
-    """Show entities and relations in one HTML page that works offline.
+    """Show entities and relations in one HTML page that works offline, or in a picture (.svg).
 
     Example: spanmed visualize "Cisplatin causes acute renal failure." -o found.html
+
+    Example: spanmed visualize "Cisplatin causes acute renal failure." -o found.svg
     """
     with errors_in_one_line(output):
         path = find_file(source)
@@ -83,7 +88,15 @@ def visualize(
             docs, left_out = _predict(documents, model or DEFAULT_MODEL, limit, gpu_id)
         default = path.name if path is not None else "Entities and relations"
         try:
-            page = render_html(docs, title if title is not None else printable(default), nested)
+            if output.suffix.lower() == ".svg":
+                if len(docs) != 1:
+                    raise ValueError(
+                        f"{len(docs):,} documents, but a picture shows one. Choose the first with "
+                        "--limit 1, or write an .html file."
+                    )
+                page = render_svg(docs[0], nested)
+            else:
+                page = render_html(docs, title if title is not None else printable(default), nested)
         except ValueError as error:
             raise CorpusError(f"{path or 'The text'}: {error}") from None
         write_atomically(output, page.encode("utf8"))

@@ -1,14 +1,26 @@
-"""What a Doc carries: layers of annotation, mentions, relations, concepts, abbreviations."""
+"""What a Doc carries: layers of annotation, mentions, relations, concepts, abbreviations.
 
-from .abbreviations import get_abbreviations
+The public names of the package's data model: import them from here.
+"""
+
 from .concepts import (
     Concept,
     ConceptRelation,
+    get_abbreviations,
     get_concepts,
+    get_long_forms,
     get_related_concepts,
     install_concept_extensions,
     join_ids,
+    set_concept_mentions,
     split_ids,
+)
+from .gold import (
+    collect_labels,
+    get_gold_concepts,
+    get_gold_mentions,
+    get_gold_relations,
+    get_pair_types,
 )
 from .layers import (
     CONCEPT_MENTIONS_KEY,
@@ -23,7 +35,7 @@ from .layers import (
     get_layers,
     set_layers,
 )
-from .mentions import Mention, get_mentions, get_unknown_tokens, select_flat
+from .mentions import Mention, expand_span, get_mentions, get_unknown_tokens, select_flat
 from .relations import (
     JSON_EXTENSIONS,
     ConceptRelationTuple,
@@ -54,11 +66,18 @@ __all__ = [
     "Mention",
     "Relation",
     "RelationTuple",
+    "collect_labels",
+    "expand_span",
     "get_abbreviations",
     "get_concept_relation_tuples",
     "get_concepts",
+    "get_gold_concepts",
+    "get_gold_mentions",
+    "get_gold_relations",
     "get_layers",
+    "get_long_forms",
     "get_mentions",
+    "get_pair_types",
     "get_related_concepts",
     "get_relation_tuples",
     "get_unknown_tokens",
@@ -67,6 +86,7 @@ __all__ = [
     "install_extensions",
     "join_ids",
     "select_flat",
+    "set_concept_mentions",
     "set_concept_relation_tuples",
     "set_layers",
     "set_relation_tuples",

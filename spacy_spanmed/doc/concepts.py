@@ -11,16 +11,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from spacy.tokens import Doc, Span
 
-from .abbreviations import get_abbreviations
 from .layers import CONCEPT_MENTIONS_KEY, LAYERS_KEY, SPANS_KEY
-from .mentions import Mention
+from .mentions import Mention, expand_span
 from .relations import get_concept_relation_tuples
 
 ID_SEPARATOR = ","
@@ -45,10 +44,7 @@ class Concept(NamedTuple):
 
     def spans(self, doc: Doc) -> list[Span]:
         """RETURNS (List[Span]): The mentions as spans of a Doc, widened to whole tokens."""
-        return [
-            doc.char_span(start, end, label=label, alignment_mode="expand")
-            for start, end, label in self.mentions
-        ]
+        return [expand_span(doc, start, end, label) for start, end, label in self.mentions]
 
 
 class ConceptRelation(NamedTuple):
@@ -87,6 +83,20 @@ def normalize(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold()
     words = re.sub(r"[\s\-\u2010-\u2015/]+", " ", folded).strip(" .,;:'\"()[]")
     return re.sub(r"(?<=[a-z]{3})(?<![siu])s$", "", words) or folded
+
+
+def get_abbreviations(doc: Doc) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """YIELDS (Tuple[Tuple[int, int], Tuple[int, int]]): First token and end (exclusive) of each
+    use of a short form and of its long form; nothing if no abbreviation detector ran."""
+    user_data: dict[Any, Any] = doc.user_data
+    # Not through `doc._`: that knows the extension only where scispaCy was imported
+    for item in user_data.get(("._.", "abbreviations", None, None)) or ():
+        if isinstance(item, dict):
+            short = item["short_start"], item["short_end"]
+            yield short, (item["long_start"], item["long_end"])
+        else:  # scispaCy's own form: the short form as a Span
+            long = item._.long_form
+            yield (item.start, item.end), (long.start, long.end)
 
 
 def get_long_forms(doc: Doc) -> dict[str, str]:
@@ -202,14 +212,11 @@ def _get_concept_relations(doc: Doc) -> list[ConceptRelation]:
 def install_concept_extensions() -> None:
     """Register `doc._.concepts`, `doc._.concept_relations` and `doc._.concept_mentions`. Called on
     import."""
-    getters: dict[str, Any] = {
-        "concepts": get_concepts,
-        "concept_relations": _get_concept_relations,
-    }
-    for name, getter in getters.items():
-        Doc.set_extension(name, getter=getter, force=True)
-    mentions = {"getter": _get_concept_mentions, "setter": set_concept_mentions}
-    Doc.set_extension("concept_mentions", **mentions, force=True)
+    Doc.set_extension("concepts", getter=get_concepts, force=True)
+    Doc.set_extension("concept_relations", getter=_get_concept_relations, force=True)
+    Doc.set_extension(
+        "concept_mentions", getter=_get_concept_mentions, setter=set_concept_mentions, force=True
+    )
 
 
 install_concept_extensions()

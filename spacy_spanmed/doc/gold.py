@@ -1,18 +1,13 @@
-"""Which pairs of mentions the relation pipe looks at, and which concepts they stand for.
-
-What the relation pipe learns from gold Docs: labels, types of pairs, relations.
-"""
+"""What gold Docs teach and what predictions are held against: mentions, concepts, relations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import (
-    Any,
-)
+from typing import Any
 
 from spacy.tokens import Doc
 
-from .concepts import get_concepts, make_text_ids
+from .concepts import Concept, get_concepts, make_text_ids
 from .layers import RELATIONS, get_layers
 from .mentions import Mention, get_mentions
 from .relations import (
@@ -21,6 +16,8 @@ from .relations import (
     get_relation_tuples,
     has_concept_relations,
 )
+
+Arguments = tuple[Any, Any]  # offsets of two mentions, or ids of two concepts
 
 
 def order_arguments(head: Any, tail: Any) -> tuple[Any, Any]:
@@ -43,22 +40,20 @@ def get_gold_mentions(reference: Doc) -> list[Mention]:
 def get_gold_concepts(reference: Doc) -> dict[Mention, list[str]]:
     """RETURNS (Dict[Mention, List[str]]): For each annotated mention the ids of its concepts. If
     the Doc relates mentions, each has one, by its string if it has no identifier."""
-    ids = _invert(get_concepts(reference))
+    ids = invert_concepts(get_concepts(reference))
     if has_concept_relations(reference):
         return ids
     missing = [mention for mention in get_gold_mentions(reference) if mention not in ids]
     return {**ids, **{m: [name] for m, name in make_text_ids(reference, missing).items()}}
 
 
-def _invert(concepts: Mapping[str, Any]) -> dict[Mention, list[str]]:
+def invert_concepts(concepts: Mapping[str, Concept]) -> dict[Mention, list[str]]:
+    """RETURNS (Dict[Mention, List[str]]): For each mention of some concepts their ids."""
     ids: dict[Mention, list[str]] = {}
     for name, concept in concepts.items():
         for mention in concept.mentions:
             ids.setdefault(mention, []).append(name)
     return ids
-
-
-Arguments = tuple[Any, Any]  # offsets of two mentions, or ids of two concepts
 
 
 def get_labelled_tuples(reference: Doc) -> Iterator[RelationTuple]:
@@ -103,8 +98,8 @@ def get_gold_relations(
                 found.append(((item[3:5], item[:2]), item.label, item.negated))
         return found
     if has_concept_relations(reference):
-        for item in get_concept_relation_tuples(reference):
-            found.append(((item.head_id, item.tail_id), item.label, item.negated))
+        for relation in get_concept_relation_tuples(reference):
+            found.append(((relation.head_id, relation.tail_id), relation.label, relation.negated))
     else:
         ids = get_gold_concepts(reference)
         for item in get_labelled_tuples(reference):
@@ -124,9 +119,9 @@ def get_pair_types(reference: Doc) -> set[tuple[str, str]]:
     if tuples:
         concepts = get_concepts(reference)
         labels = {name: {m[2] for m in item.mentions} for name, item in concepts.items()}
-        for item in tuples:
-            for head in labels.get(item.head_id, ()):
-                pairs |= {(head, tail) for tail in labels.get(item.tail_id, ())}
+        for relation in tuples:
+            for head in labels.get(relation.head_id, ()):
+                pairs |= {(head, tail) for tail in labels.get(relation.tail_id, ())}
     return pairs
 
 

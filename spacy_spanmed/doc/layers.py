@@ -1,20 +1,7 @@
-"""Annotations on a Doc: which layers it carries, and its relations.
+"""Which layers of annotation a Doc carries, and under which keys they are stored.
 
-Everything is kept as plain numbers and strings, relations as character offsets in
-`doc.user_data`, so that it survives `Doc.to_bytes`, `Doc.copy`, pickling, `n_process`,
-`DocBin(store_user_data=True)` and another tokenization of the same text. Span objects are
-built when they are asked for and never stored: spaCy can't serialize them.
-
-Two things spaCy does that matter here:
-
-- `Doc.to_json` leaves `user_data` out and writes only the extensions it is asked for. Use
-  `doc.to_json(underscore=JSON_EXTENSIONS)`; `Doc.from_json` then restores relations and layers.
-  (`underscore=["relations"]` can't work: those are Span objects.)
-- `Span.as_doc()` drops `user_data` and `doc.spans`: the slice has neither relations nor nested
-  mentions, and its layers are derived anew. `Span.as_doc(copy_user_data=True)` copies the
-  offsets **unshifted**, so they are right only for a span that starts at the first character;
-  others come out as wrong text or, past the end, as a ValueError. Don't use it on Docs with
-  relations. `spacy.Corpus(max_length=...)` cuts with `as_doc()` and so loses relations.
+A Doc without a layer isn't annotated with it: whether there is something to find is unknown. So
+pipes don't learn from what is absent, and scorers don't count it.
 """
 
 from __future__ import annotations
@@ -33,9 +20,6 @@ RELATIONS_KEY = "spanmed_relations"
 CONCEPT_RELATIONS_KEY = "spanmed_concept_relations"
 CONCEPT_MENTIONS_KEY = "spanmed_concept_mentions"
 META_KEY = "spanmed_meta"
-
-
-# ---------------------------------------------------------------------------- layers
 
 
 def get_layers(doc: Doc) -> frozenset[str]:

@@ -15,8 +15,11 @@ Mention = tuple[int, int, str]
 
 
 class _HasOffsets(Protocol):
-    start: int
-    end: int
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
 
 
 SpanT = TypeVar("SpanT", bound=_HasOffsets)
@@ -36,6 +39,15 @@ def get_mentions(doc: Doc) -> list[Mention]:
         if written != {(ent.start, ent.end, ent.label) for ent in doc.ents}:
             spans = doc.ents
     return sorted({(span.start_char, span.end_char, span.label_) for span in spans})
+
+
+def expand_span(doc: Doc, start: int, end: int, label: str = "") -> Span:
+    """RETURNS (Span): What the characters from start to end (exclusive) touch, in whole tokens.
+    RAISES (ValueError): If they lie outside the text, or in no token."""
+    span = doc.char_span(start, end, label=label, alignment_mode="expand")
+    if span is None:
+        raise ValueError(f"No token of the Doc has the characters {start} to {end}.")
+    return span
 
 
 def select_flat(spans: Iterable[SpanT]) -> list[SpanT]:

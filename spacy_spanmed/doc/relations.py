@@ -1,4 +1,4 @@
-"""Annotations on a Doc: which layers it carries, and its relations.
+"""The relations that a Doc carries, between mentions and between concepts (`doc._.relations`).
 
 Everything is kept as plain numbers and strings, relations as character offsets in
 `doc.user_data`, so that it survives `Doc.to_bytes`, `Doc.copy`, pickling, `n_process`,
@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 from spacy.tokens import Doc, Span
 
 from .layers import CONCEPT_RELATIONS_KEY, RELATIONS_KEY, get_layers, set_layers
+from .mentions import expand_span
 
 JSON_EXTENSIONS = [
     "relation_tuples",
@@ -101,9 +102,6 @@ class Relation(NamedTuple):
         )  # fmt: skip
 
 
-# ------------------------------------------------------------------------- relations
-
-
 def get_relation_tuples(doc: Doc) -> list[RelationTuple]:
     """The relations of a Doc as character offsets.
 
@@ -141,7 +139,7 @@ def _check_tuple(item: Sequence[Any], text: str) -> RelationTuple:
         )
     values = RelationTuple(*item)
     try:
-        offsets = [operator.index(values[i]) for i in (0, 1, 3, 4)]
+        offsets = [operator.index(item[i]) for i in (0, 1, 3, 4)]
         score = float(values.score)
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -168,9 +166,6 @@ def _check_tuple(item: Sequence[Any], text: str) -> RelationTuple:
         tail_start, tail_end, values.tail_label,
         values.label, score, bool(values.negated),
     )  # fmt: skip
-
-
-# ----------------------------------------------------------------- concept relations
 
 
 def has_concept_relations(doc: Doc) -> bool:
@@ -214,21 +209,14 @@ def _check_concept_tuple(item: Sequence[Any]) -> ConceptRelationTuple:
     return values._replace(score=float(values.score), negated=bool(values.negated))
 
 
-# ------------------------------------------------------------------------ extensions
-
-
 def _get_relations(doc: Doc) -> list[Relation]:
     """Getter of `doc._.relations`: spans are widened to the tokens they touch."""
     relations = []
     for item in get_relation_tuples(doc):
-        head = _span(doc, item.head_start, item.head_end, item.head_label)
-        tail = _span(doc, item.tail_start, item.tail_end, item.tail_label)
+        head = expand_span(doc, item.head_start, item.head_end, item.head_label)
+        tail = expand_span(doc, item.tail_start, item.tail_end, item.tail_label)
         relations.append(Relation(head, tail, item.label, item.score, item.negated))
     return relations
-
-
-def _span(doc: Doc, start: int, end: int, label: str) -> Span:
-    return doc.char_span(start, end, label=label, alignment_mode="expand")
 
 
 def _set_relations(doc: Doc, relations: Iterable[Relation]) -> None:

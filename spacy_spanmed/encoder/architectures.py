@@ -1,9 +1,5 @@
-"""The transformer that carries the pretrained encoder inside a spaCy pipeline.
-
-A `spacy-transformers` TransformerModel with another PyTorch shim: bf16 on CPUs where it is faster
-(spaCy's own `mixed_precision` only knows CUDA), word embeddings that stay frozen while
-fine-tuning, an optimizer inside PyTorch, and prediction in batches of similar length, so that a
-document of any length runs in bounded memory and padding costs nothing.
+"""The transformer that carries the pretrained encoder inside a spaCy pipeline: a `spacy-transformers`
+TransformerModel with another PyTorch shim (see `shim.py`), shared by the pipes or inside one of them.
 """
 
 from __future__ import annotations
@@ -75,7 +71,8 @@ def create_transformer_model(
     model = TransformerModel(name, get_spans, dict(tokenizer_config), dict(transformer_config))
     _count_pieces(model)
     layer = model.layers[0]
-    shim = EncoderShim(layer.shims[0]._hfmodel)
+    given: Any = layer.shims[0]
+    shim = EncoderShim(given._hfmodel)
     shim.precision = precision
     shim.freeze_embeddings = freeze_embeddings
     shim.piece_dropout = piece_dropout
@@ -123,7 +120,7 @@ def create_tok2vec_transformer(
     return chain(chain(model, split_trf_batch()), trfs2arrays(pooling, grad_factor))
 
 
-def _init_resolved(init: Callable, model: Model, X: Any = None, Y: Any = None) -> None:
+def _init_resolved(init: Callable, model: TransformerModel, X: Any = None, Y: Any = None) -> None:
     """Not inside the function that uses it: started processes get the pipeline pickled.
 
     init (Callable): Of spacy-transformers' model.
@@ -170,5 +167,7 @@ def _replace_listener(model: TransformerModel) -> Model:
 
 def _replace_listener_cfg(transformer: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
     """The config of a pipe's own copy of the encoder, in place of its listener."""
-    kept = {key: listener[key] for key in ("pooling", "grad_factor") if key in listener}
+    kept: dict[str, Any] = {
+        key: listener[key] for key in ("pooling", "grad_factor") if key in listener
+    }
     return {**transformer, **kept, "@architectures": "spanmed.Tok2VecTransformer.v1"}

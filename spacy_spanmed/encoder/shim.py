@@ -1,9 +1,8 @@
-"""The transformer that carries the pretrained encoder inside a spaCy pipeline.
+"""The PyTorch side of the encoder: how it is run, how it learns, how its weights are stored.
 
-A `spacy-transformers` TransformerModel with another PyTorch shim: bf16 on CPUs where it is faster
-(spaCy's own `mixed_precision` only knows CUDA), word embeddings that stay frozen while
-fine-tuning, an optimizer inside PyTorch, and prediction in batches of similar length, so that a
-document of any length runs in bounded memory and padding costs nothing.
+bf16 on CPUs where it is faster (spaCy's own `mixed_precision` only knows CUDA), word embeddings that
+stay frozen while fine-tuning, an optimizer inside PyTorch, and prediction in batches of similar
+length, so that a document of any length runs in bounded memory and padding costs nothing.
 """
 
 from __future__ import annotations
@@ -98,7 +97,7 @@ class EncoderShim(AdamWMixin, HFShim):
                 start += len(rows)
                 batch = {k: v[rows, :width] for k, v in inputs.kwargs.items()}
                 output[rows, :width] = self.run_encoder(**batch)
-        return BaseModelOutput(last_hidden_state=output)
+        return BaseModelOutput(last_hidden_state=output)  # type: ignore[arg-type]
 
     def finish_update(self, optimizer: Optimizer) -> None:
         super().finish_update(optimizer)
@@ -121,7 +120,7 @@ class EncoderShim(AdamWMixin, HFShim):
             torch.autograd.backward(hidden, list(grads.kwargs["grad_tensors"])[0])
             return inputs
 
-        return BaseModelOutput(last_hidden_state=hidden), backprop
+        return BaseModelOutput(last_hidden_state=hidden), backprop  # type: ignore[arg-type]
 
     def _get_share(self, name: str) -> float:
         if self.layer_decay == 1.0:

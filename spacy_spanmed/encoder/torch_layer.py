@@ -13,10 +13,19 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import srsly
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import (
+    Model,
+    Optimizer,
+    PyTorchShim,
+    get_array_module,
+    get_torch_default_device,
+    torch2xp,
+    xp2torch,
+)
 
 
 class AdamWMixin:
@@ -28,6 +37,8 @@ class AdamWMixin:
     Parameters without `requires_grad` stay untouched.
     """
 
+    id: int  # these two are the shim's
+    _model: Any
     learn_rate_factor: float = 1.0
     _torch_optimizer: torch.optim.Optimizer | None = None
 
@@ -51,12 +62,13 @@ class AdamWMixin:
         optimizer.nr_update[key] += 1
         steps = optimizer.nr_update[key]
         decay = min((1 + steps) / (10 + steps), 0.9999)
+        known: Any = optimizer.averages  # thinc has them by other keys than ours
         averages, parameters = [], []
         for name, parameter in self._model.named_parameters():
             if parameter.requires_grad:
-                average = optimizer.averages.get(self._average_key(name))
+                average = known.get(self._average_key(name))
                 if average is None or average.shape != parameter.shape:
-                    optimizer.averages[self._average_key(name)] = parameter.detach().clone()
+                    known[self._average_key(name)] = parameter.detach().clone()
                 else:
                     averages.append(average)
                     parameters.append(parameter.detach())
@@ -186,6 +198,38 @@ def make_torch_layer(
     return Model(name, forward, init=init, layers=list(layers), dims=dict(dims), shims=[shim])
 
 
+def get_shim(model: Model) -> ModuleShim:
+    """RETURNS (ModuleShim): The shim of a layer from `make_torch_layer`."""
+    shim = model.shims[0]
+    assert isinstance(shim, ModuleShim)
+    return shim
+
+
+def init_on_tokens(model: Model, X: list[Doc] | None = None, Y: Any = None, **dims: int) -> None:
+    """Build the module of a layer on token vectors, once its number of outputs (nO) is known.
+
+    model (Model): From `make_torch_layer`; its first layer gives token vectors.
+    X (Optional[List[Doc]]): Example Docs, to infer the width of the token vectors. Y: Not used.
+    dims (int): More of the module's dimensions.
+    """
+    tok2vec, shim = model.layers[0], get_shim(model)
+    tok2vec.initialize(X=X)
+    if shim._model is None and model.has_dim("nO"):
+        shim.create(nI=_get_width(tok2vec, X), nO=model.get_dim("nO"), **dims)
+
+
+def _get_width(tok2vec: Model, X: list[Doc] | None) -> int:
+    """The width of the token vectors, from the layer's dimensions or by running it on X."""
+    for node in reversed(list(tok2vec.walk())):
+        if node.name in ("transformer-listener", "tok2vec-listener") and node.has_dim("nO"):
+            return node.get_dim("nO")
+    if tok2vec.has_dim("nO"):
+        return tok2vec.get_dim("nO")
+    if not X:
+        raise ValueError("Can't find the width of the token vectors without example documents.")
+    return tok2vec.predict(X)[0].shape[1]
+
+
 def check_lengths(docs: Sequence[Doc], X: Sequence[Any]) -> None:
     """RAISES (ValueError): If a Doc has another number of tokens than of token vectors."""
     for doc, vectors in zip(docs, X):
@@ -197,27 +241,32 @@ def check_lengths(docs: Sequence[Doc], X: Sequence[Any]) -> None:
             )
 
 
-def run_module(
-    shim: ModuleShim, X: Any, is_train: bool, *args: Any
+def run_on_tokens(
+    shim: ModuleShim,
+    X: Sequence[Any],
+    backprop_tok2vec: Callable[[Any], Any],
+    is_train: bool,
+    *arrays: np.ndarray,
 ) -> tuple[Any, Callable[[Any], Any]]:
-    """Call the shim's module on an array and plain tensors.
+    """Call the shim's module on the token vectors of a batch, one Doc's behind the other's.
 
-    X (Floats2d): Differentiable input. args: Further arguments, passed as they are.
-    RETURNS: The output as an array and a callback from its gradient to that of X.
+    X (List[Floats2d]): Each Doc's, not all empty. backprop_tok2vec (Callable): Of what made them.
+    arrays (np.ndarray): Further arguments, which become tensors.
+    RETURNS: The output as an array and a callback from its gradient to what `backprop_tok2vec` gives.
     """
-    module = shim._model
-    if not is_train:
-        module.eval()
-        with torch.inference_mode():
-            output = module(xp2torch(X, device=shim.device), *args)
-        return torch2xp(output), lambda dY: None
-    module.train()
-    inputs = xp2torch(X, requires_grad=True, device=shim.device)
-    output = module(inputs, *args)
+    flat = get_array_module(X[0]).concatenate([x for x in X if len(x)])
+    inputs = xp2torch(flat, requires_grad=is_train, device=shim.device)
+    tensors = [torch.from_numpy(array).to(shim.device) for array in arrays]
+    module = shim._model.train(is_train)
+    with torch.inference_mode(not is_train):
+        output = module(inputs, *tensors)
 
     def backprop(dY: Any) -> Any:
         output.backward(xp2torch(dY, device=shim.device))
-        return torch2xp(inputs.grad)
+        assert inputs.grad is not None  # it is required
+        dX = torch2xp(inputs.grad)
+        ends = np.cumsum([0] + [len(x) for x in X])
+        return backprop_tok2vec([dX[start:end] for start, end in zip(ends, ends[1:])])
 
     return torch2xp(output.detach()), backprop
 

@@ -57,9 +57,6 @@ def configure_sentence_windows(max_pieces: int = 480) -> SentenceWindows:
     return SentenceWindows(max_pieces)
 
 
-# ------------------------------------------------------------------ how many word pieces
-
-
 class PieceCounter:
     """Counts the word pieces that a tokenizer makes of the tokens of Docs.
 
@@ -150,9 +147,6 @@ def estimate_pieces(text: str) -> int:
         return len(text.encode("utf8"))
     ordinary = len(text) <= LONGEST_WORD and text.isalpha() and text[1:].islower()
     return math.ceil(len(text) / 2) if ordinary else len(text)
-
-
-# ----------------------------------------------------------------------------- windows
 
 
 def _get_windows(doc: Doc, pieces_of: Sequence[int], max_pieces: int) -> list[Span]:

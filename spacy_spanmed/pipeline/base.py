@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from spacy.pipeline import TrainablePipe
@@ -83,6 +84,21 @@ class LabelledPipe(TrainablePipe):
     def _resize(self, n_labels: int) -> None:
         """Give the model room for so many labels; what it knows stays."""
         raise TypeError(f"{type(self).__name__} can't add labels.")
+
+    def _build(self, get_examples: Callable[[], Iterable[Example]], kind: str, layer: str) -> None:
+        """Initialize the model, once the labels are known.
+
+        get_examples (Callable): The training data. kind, layer (str): What the labels are of, and
+            the layer that has it, as the error names them.
+        RAISES (ValueError): If there is no label.
+        """
+        if not self.labels:
+            raise ValueError(
+                f"{self.name}: no {kind} in the training data. Check that the corpus carries the "
+                f"layer {layer}, or remove the pipe from the config."
+            )
+        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
+        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
 
     def _learn(self, examples: list[Example]) -> float:
         """Backpropagate the loss of a batch, not all of whose Docs are empty.

@@ -40,7 +40,6 @@ _MARKS = r"[,'\u2032\u2033`.]"
 LINES = rf"(?P<sign>{JOINTS}|{_MARKS})(?<!(?P=sign)(?P=sign))(?P=sign){{19,}}"
 # The same for signs of any mixture (ornaments, emoji).
 RUNS = r"(?<![^\w\s])(?:[^\w\s]|_){20,}"
-EXTRA_EDGES: list[str] = [JOINTS, _MARKS]
 
 
 def _exceptions() -> dict[str, list[dict[int, str]]]:
@@ -64,12 +63,13 @@ def create_tokenizer(nlp: Language) -> Tokenizer:
         text), and is saved and loaded with the pipeline.
     """
     defaults = English.Defaults
-    infixes = [*defaults.infixes, JOINTS, COMMAS, STOPS, PRIMES, VARIANTS]
+    lines, edges = (LINES, RUNS), (JOINTS, _MARKS)
+    infixes = [*(defaults.infixes or ()), JOINTS, COMMAS, STOPS, PRIMES, VARIANTS]
     return Tokenizer(
         nlp.vocab,
         rules=_exceptions(),
-        prefix_search=compile_prefix_regex([LINES, RUNS, *defaults.prefixes, *EXTRA_EDGES]).search,
-        suffix_search=compile_suffix_regex([LINES, RUNS, *defaults.suffixes, *EXTRA_EDGES]).search,
+        prefix_search=compile_prefix_regex([*lines, *(defaults.prefixes or ()), *edges]).search,
+        suffix_search=compile_suffix_regex([*lines, *(defaults.suffixes or ()), *edges]).search,
         infix_finditer=compile_infix_regex(infixes).finditer,
         # Chemical names look like addresses to spaCy's URL pattern; nothing is worth that here.
         url_match=None,

@@ -37,64 +37,47 @@ class Calibration(NamedTuple):
         """RETURNS (float): The probability that has this score."""
         if self == (1.0, 0.0) or not 0.0 < score < 1.0:
             return score
-        return float(sigmoid((_logit(np.float64(score)) - self.offset) / self.slope))
+        return float(sigmoid((_logit(np.array(score)) - self.offset) / self.slope))
 
 
 def fit_calibration(predictions: Sequence[Judged]) -> Calibration | None:
     """Find the curve with the lowest log loss on Platt's smoothed targets.
 
     predictions (Sequence[Judged]): Of held-out data, uncalibrated, down to a low threshold.
-    RETURNS (Optional[Calibration]): None with too few predictions (see FEWEST), or if higher
-        scores aren't more often right.
+    RETURNS (Optional[Calibration]): None with too few predictions (see FEWEST), with a single
+        score, or if higher scores aren't more often right.
     """
     if not predictions:
         return None
     scores, hits = (np.array(part, dtype="float64") for part in zip(*predictions))
     right, wrong = hits.sum(), (1 - hits).sum()
-    if min(right, wrong) < FEWEST:
+    if min(right, wrong) < FEWEST or scores.min() == scores.max():
         return None
     targets = np.where(hits > 0, (right + 1) / (right + 2), 1 / (wrong + 2))
     inputs = _logit(scores)[:, None]
-    weights = fit_logistic(inputs, targets, start=np.array([1.0, 0.0]))
+    weights = fit_logistic(inputs, targets)
     slope, offset = (round(float(weight), 4) for weight in weights)
     return Calibration(slope, offset) if slope > 0 else None
 
 
-def fit_logistic(
-    inputs: np.ndarray,
-    targets: np.ndarray,
-    penalty: float = 0.0,
-    start: np.ndarray | None = None,
-) -> np.ndarray:
-    """Logistic regression: the weights with the lowest log loss, by Newton's method.
+def fit_logistic(inputs: np.ndarray, targets: np.ndarray, penalty: float = 0.0) -> np.ndarray:
+    """Logistic regression: the weights with the lowest log loss.
 
     inputs (np.ndarray): (rows, inputs). targets (np.ndarray): (rows,), in [0, 1].
     penalty (float): Half of it times each weight's square, the bias's not, adds to the loss.
         Defaults to 0.
-    start (Optional[np.ndarray]): Weights to start from. Defaults to zeros.
     RETURNS (np.ndarray): A weight for each input, then the bias.
     """
-    inputs = np.append(inputs, np.ones((len(inputs), 1)), axis=1)
-    weights = np.zeros(inputs.shape[1]) if start is None else start
-    penalties = np.full(len(weights), penalty)
-    penalties[-1] = 0.0
+    from sklearn.linear_model import LogisticRegression  # pipelines load faster without
 
-    def loss(weights: np.ndarray) -> float:
-        return _log_loss(inputs @ weights, targets) + float((penalties * weights**2).sum()) / 2
-
-    for _ in range(100):
-        probabilities = sigmoid(inputs @ weights)
-        gradient = inputs.T @ (probabilities - targets) + penalties * weights
-        curvature = (inputs * (probabilities * (1 - probabilities))[:, None]).T @ inputs
-        step = np.linalg.solve(curvature + np.diag(penalties + 1e-9), gradient)
-        before = loss(weights)
-        # Far from the minimum Newton's step may go too far.
-        while loss(weights - step) > before and abs(step).max() > 1e-6:
-            step /= 2
-        weights = weights - step
-        if abs(step).max() <= 1e-6:
-            break
-    return weights
+    # scikit-learn takes classes: a target between 0 and 1 is a row of each, so much of it
+    classes = np.repeat([1, 0], len(targets))
+    shares = np.concatenate([targets, 1 - targets])
+    model = LogisticRegression(
+        C=1 / penalty if penalty else np.inf, solver="newton-cholesky", tol=1e-8
+    )
+    model.fit(np.tile(inputs, (2, 1)), classes, sample_weight=shares)
+    return np.append(model.coef_[0], model.intercept_)
 
 
 def expected_calibration_error(predictions: Sequence[Judged]) -> float | None:
@@ -114,14 +97,10 @@ def expected_calibration_error(predictions: Sequence[Judged]) -> float | None:
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
     """Of probabilities kept off 0 and 1, which have none."""
-    kept = np.clip(probabilities.astype("float64"), 1e-9, 1 - 1e-9)
+    kept = np.clip(np.asarray(probabilities, dtype="float64"), 1e-9, 1 - 1e-9)
     return np.log(kept) - np.log1p(-kept)
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """RETURNS (np.ndarray): Probabilities; without overflow, however small they are."""
     return 0.5 * (1 + np.tanh(0.5 * logits))
-
-
-def _log_loss(logits: np.ndarray, targets: np.ndarray) -> float:
-    return float((np.logaddexp(0, logits) - targets * logits).sum())

@@ -9,10 +9,13 @@ The figures are sums over the examples, so their order doesn't matter. A value i
 is nothing to score, as in spaCy, and never NaN.
 """
 
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from spacy.scorer import PRFScore
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.util import registry
@@ -25,87 +28,57 @@ Scores = dict[str, Any]
 Offsets = tuple[int, int]
 
 
-@dataclass
-class Counts:
-    """True positives, false positives and false negatives of one label or of all.
-
-    tp, fp, fn (int): The counts. Default to 0.
-    """
-
-    tp: int = 0
-    fp: int = 0
-    fn: int = 0
-
-    def add(self, gold: set[Hashable], predicted: set[Hashable]) -> None:
-        """Count the items of one Doc: those in both, only predicted, only gold."""
-        both = len(gold & predicted)
-        self.tp += both
-        self.fp += len(predicted) - both
-        self.fn += len(gold) - both
-
-    @property
-    def p(self) -> float | None:
-        """Precision in [0, 1]; 0 without predictions, None if there is nothing to score."""
-        return self._ratio(self.tp, self.tp + self.fp)
-
-    @property
-    def r(self) -> float | None:
-        """Recall in [0, 1]; 0 without gold items, None if there is nothing to score."""
-        return self._ratio(self.tp, self.tp + self.fn)
-
-    @property
-    def f(self) -> float | None:
-        """F1 in [0, 1]; None if there is nothing to score."""
-        return self._ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
-
-    def _ratio(self, part: int, whole: int) -> float | None:
-        if self.tp + self.fp + self.fn == 0:
-            return None
-        return part / whole if whole else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """RETURNS (Dict): p, r, f, the counts, and support: the number of gold items."""
-        return {
-            "p": self.p, "r": self.r, "f": self.f,
-            "tp": self.tp, "fp": self.fp, "fn": self.fn, "support": self.tp + self.fn,
-        }  # fmt: skip
+def to_figures(score: PRFScore) -> dict[str, float | None]:
+    """RETURNS (Dict[str, Optional[float]]): Precision, recall and F1 as "p", "r", "f", in [0, 1];
+    each None if there is nothing to score."""
+    if not len(score):
+        return {"p": None, "r": None, "f": None}
+    # spaCy has F1 from precision and recall, which rounds once more
+    f = 2 * score.tp / (2 * score.tp + score.fp + score.fn)
+    return {"p": score.precision, "r": score.recall, "f": f}
 
 
 class PerLabel:
     """Counts for each label, and their sums."""
 
     def __init__(self) -> None:
-        self.counts: dict[str, Counts] = {}
+        self.scores: dict[str, PRFScore] = defaultdict(PRFScore)
 
     def add(self, gold: set[Any], predicted: set[Any], label_of: Callable[[Any], str]) -> None:
         """Count the items of one Doc under the label that `label_of` reads from each."""
         for label in {label_of(item) for item in gold | predicted}:
-            self.counts.setdefault(label, Counts()).add(
-                {item for item in gold if label_of(item) == label},
+            self.scores[label].score_set(
                 {item for item in predicted if label_of(item) == label},
+                {item for item in gold if label_of(item) == label},
             )
 
-    def micro(self, without: str | None = None) -> Counts:
+    def micro(self, without: str | None = None) -> PRFScore:
         """The sum over labels, leaving out the label `without`."""
-        kept = [counts for label, counts in self.counts.items() if label != without]
-        return Counts(sum(c.tp for c in kept), sum(c.fp for c in kept), sum(c.fn for c in kept))
+        kept = (score for label, score in self.scores.items() if label != without)
+        return sum(kept, start=PRFScore())
+
+    def support(self) -> dict[str, int]:
+        """RETURNS (Dict[str, int]): The number of gold items by label, sorted; of those with any."""
+        support = {label: score.tp + score.fn for label, score in sorted(self.scores.items())}
+        return {label: number for label, number in support.items() if number}
 
     def macro_f(self) -> float | None:
         """Mean F1 over the labels that occur in the gold annotation; None without any."""
-        scores = [c.f or 0.0 for _, c in sorted(self.counts.items()) if c.tp + c.fn]
-        return sum(scores) / len(scores) if scores else None
+        found = [to_figures(self.scores[label])["f"] or 0.0 for label in self.support()]
+        return sum(found) / len(found) if found else None
 
     def majority(self) -> str | None:
         """The most frequent gold label, the first in the alphabet of several; None without."""
-        support = {label: c.tp + c.fn for label, c in self.counts.items() if c.tp + c.fn}
-        return min(support, key=lambda label: (-support[label], label)) if support else None
+        support = self.support()
+        return max(support, key=lambda label: support[label]) if support else None
 
     def to_dict(self) -> dict[str, dict[str, Any]] | None:
-        """RETURNS (Optional[Dict]): `Counts.to_dict` by label, sorted; None without labels."""
-        return {k: c.to_dict() for k, c in sorted(self.counts.items())} or None
-
-
-# -------------------------------------------------------------------------- entities
+        """RETURNS (Optional[Dict]): By label, sorted, p, r, f, the counts tp, fp and fn, and
+        support: the number of gold items. None without labels."""
+        return {
+            label: {**to_figures(s), **vars(s), "support": s.tp + s.fn}
+            for label, s in sorted(self.scores.items())
+        } or None
 
 
 def score_entities(
@@ -134,7 +107,7 @@ def score_entities(
         ents_docs: number of Docs scored.
     RAISES (ValueError): If the two texts of an example differ.
     """
-    flat, boundary, nested = PerLabel(), Counts(), Counts()
+    flat, boundary, nested = PerLabel(), PRFScore(), PRFScore()
     docs = inexpressible = total = 0
     has_nested = False
     judged = [] if judged is None else judged
@@ -150,27 +123,23 @@ def score_entities(
         ents = _judged(predicted.ents, gold_offsets, unknown)
         flat.add(gold, ents, lambda mention: mention[2])
         judged += [(s, mention in gold) for mention, s in _scores(predicted) if mention in ents]
-        boundary.add(gold_offsets, {(start, end) for start, end, _ in ents})
+        boundary.score_set({(start, end) for start, end, _ in ents}, gold_offsets)
         if SPANS_KEY in predicted.spans:
             has_nested = True
-            nested.add(gold, _judged(predicted.spans[SPANS_KEY], gold_offsets, unknown))
+            nested.score_set(_judged(predicted.spans[SPANS_KEY], gold_offsets, unknown), gold)
         else:
-            nested.add(gold, set())
+            nested.score_set(set(), gold)
         starts = {token.idx for token in predicted}
         ends = {token.idx + len(token) for token in predicted}
         inexpressible += sum(s not in starts or e not in ends for s, e, _ in gold)
         total += len(gold)
-    micro = flat.micro()
+    of_nested = to_figures(nested if has_nested else PRFScore())
     return {
-        "ents_p": micro.p,
-        "ents_r": micro.r,
-        "ents_f": micro.f,
+        **{f"ents_{key}": value for key, value in to_figures(flat.micro()).items()},
         "ents_macro_f": flat.macro_f(),
         "ents_per_type": flat.to_dict(),
-        "ents_boundary_f": boundary.f,
-        "ents_nested_p": nested.p if has_nested else None,
-        "ents_nested_r": nested.r if has_nested else None,
-        "ents_nested_f": nested.f if has_nested else None,
+        "ents_boundary_f": to_figures(boundary)["f"],
+        **{f"ents_nested_{key}": value for key, value in of_nested.items()},
         "ents_gold_inexpressible": inexpressible / total if total else None,
         "ents_ece": expected_calibration_error(judged),
         "ents_docs": docs,
@@ -199,9 +168,6 @@ def _judged(
 
 def _touches(start: int, end: int, regions: list[Offsets]) -> bool:
     return any(start < region_end and region_start < end for region_start, region_end in regions)
-
-
-# ---------------------------------------------------------------------------- common
 
 
 def check_texts(reference: Doc, predicted: Doc) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
+from spacy.scorer import PRFScore
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
@@ -35,7 +36,7 @@ from ..doc.relations import (
     has_concept_relations,
 )
 from .calibration import Judged, expected_calibration_error
-from .entities import Counts, PerLabel, Scores, check_texts
+from .entities import PerLabel, Scores, check_texts, to_figures
 
 Key = tuple[Any, Any, str]  # head, tail (offsets or id), label
 
@@ -87,7 +88,8 @@ def score_relations(
         rel_docs: number of Docs scored.
     RAISES (ValueError): If the two texts of an example differ, or a tuple is malformed.
     """
-    per_label, pairs, negated, typed = PerLabel(), Counts(), Counts(), Counts()
+    per_label = PerLabel()
+    pairs, negated, typed = PRFScore(), PRFScore(), PRFScore()
     docs = same_negation = 0
     judged = [] if judged is None else judged
     for example in examples:
@@ -106,35 +108,31 @@ def score_relations(
             predicted_pairs = {key[:2] for key in predicted}
         per_label.add(set(gold), set(predicted), lambda key: key[-1])
         judged += [(item.score, key in gold) for key, item in predicted.items()]
-        pairs.add({key[:2] for key in gold}, predicted_pairs)
-        negated.add(
-            {(key, item.negated) for key, item in gold.items()},
+        pairs.score_set(predicted_pairs, {key[:2] for key in gold})
+        negated.score_set(
             {(key, item.negated) for key, item in predicted.items()},
+            {(key, item.negated) for key, item in gold.items()},
         )
-        typed.add(
-            {(key, item[1:3]) for key, item in gold.items()},
+        typed.score_set(
             {(key, item[1:3]) for key, item in predicted.items()},
+            {(key, item[1:3]) for key, item in gold.items()},
         )
         both = gold.keys() & predicted.keys()
         same_negation += sum(gold[key].negated == predicted[key].negated for key in both)
     micro, majority = per_label.micro(), per_label.majority()
-    minority = per_label.micro(without=majority)
+    figures = {
+        "micro": to_figures(micro),
+        "pair": to_figures(pairs),
+        "minority_micro": to_figures(per_label.micro(without=majority)),
+    }
     scores = {
-        "micro_p": micro.p,
-        "micro_r": micro.r,
-        "micro_f": micro.f,
+        **{f"{name}_{key}": value for name, all_ in figures.items() for key, value in all_.items()},
         "macro_f": per_label.macro_f(),
         "per_type": per_label.to_dict(),
-        "pair_p": pairs.p,
-        "pair_r": pairs.r,
-        "pair_f": pairs.f,
-        "minority_micro_p": minority.p,
-        "minority_micro_r": minority.r,
-        "minority_micro_f": minority.f,
         "majority_label": majority,
         "negation_accuracy": same_negation / micro.tp if micro.tp else None,
-        "negated_micro_f": negated.f,
-        "typed_micro_f": typed.f,
+        "negated_micro_f": to_figures(negated)["f"],
+        "typed_micro_f": to_figures(typed)["f"],
         "ece": expected_calibration_error(judged),
         "docs": docs,
     }
@@ -154,9 +152,6 @@ def _by_key(tuples: Iterable[RelationTuple], directed: bool) -> dict[Key, Item]:
     return best
 
 
-# -------------------------------------------------------------------------- concepts
-
-
 def _compare_concepts(
     reference: Doc, predicted: Doc, directed: bool, by_id: bool
 ) -> tuple[dict[Key, Item], dict[Key, Item], set[Any]]:
@@ -174,18 +169,19 @@ def _compare_concepts(
     )
     if by_id and has_concept_relations(predicted):
         tuples = get_concept_relation_tuples(predicted)
-        result = _concept_items(tuples, labels, directed)
-        return gold, result, {key[:2] for key in result}
+        found = _concept_items(tuples, labels, directed)
+        return gold, found, {key[:2] for key in found}
     gold_pairs = {key[:2] for key in gold}
     tuples, concepts = _predicted_relations(predicted)
     own_labels = {name: concept.label for name, concept in concepts.items()}
-    result, pairs = {}, set()
+    result: dict[Key, Item] = {}
+    pairs: set[Any] = set()
     for key, item in _concept_items(tuples, own_labels, directed).items():
         heads, tails = (
             {owner for mention in concepts[name].mentions for owner in owners.get(mention, ())}
             for name in key[:2]
         )
-        possible = {
+        possible: set[Any] = {
             pair for head in heads for tail in tails for pair in _orders(head, tail, directed)
         }
         # Not a gold id, or an unmatched prediction could look like another relation
@@ -195,7 +191,7 @@ def _compare_concepts(
         for known in matches:
             result.setdefault(known, gold[known]._replace(negated=item.negated, score=item.score))
         if not matches:
-            result[(*own, key[-1])] = item
+            result[own[0], own[1], key[-1]] = item
     return gold, result, pairs
 
 
@@ -210,8 +206,7 @@ def _concept_items(
     for item in sorted(tuples, key=lambda t: (-t.score, t)):
         names = (item.head_id, item.tail_id)
         head, tail = names if directed else sorted(names)
-        ends = (labels.get(name, "") for name in (head, tail))
-        found = Item(item.negated, *ends, item.score)
+        found = Item(item.negated, labels.get(head, ""), labels.get(tail, ""), item.score)
         best.setdefault((head, tail, item.label), found)
     return best
 
@@ -224,15 +219,10 @@ def _predicted_relations(doc: Doc) -> tuple[list[ConceptRelationTuple], dict[str
         return [t for t in tuples if t.head_id in concepts and t.tail_id in concepts], concepts
     concepts, tuples = {}, []
     for item in get_relation_tuples(doc):
-        names = []
-        for mention in (item[:3], item[3:6]):
-            names.append(repr(mention))
-            concepts[names[-1]] = Concept(names[-1], mention[2], [mention])
-        tuples.append(ConceptRelationTuple(*names, item.label, item.score, item.negated))
+        head, tail = item[:3], item[3:6]
+        concepts.update((repr(m), Concept(repr(m), m[2], [m])) for m in (head, tail))
+        tuples.append(ConceptRelationTuple(repr(head), repr(tail), *item[6:]))
     return tuples, concepts
-
-
-# ------------------------------------------------------------------------------ gold
 
 
 def gold_label_counts(examples: Iterable[Example]) -> tuple[Counter, Counter]:

@@ -1,4 +1,4 @@
-"""Fit what a pair's rivals say of it, on documents that the network was not trained on.
+"""Fit what the competing pairs of a pair say of it, on documents that the network was not trained on.
 
 What it says of those it was trained on is too good to learn from (stacked generalization, Wolpert
 1992, doi 10.1016/S0893-6080(05)80023-1).
@@ -12,8 +12,8 @@ import numpy as np
 from spacy.training import Example
 
 from ..doc.gold import get_gold_relations
+from ..pipeline.relation_extractor.competing_pairs import BIAS, FEATURES, describe_competing
 from ..pipeline.relation_extractor.component import RelationExtractor
-from ..pipeline.relation_extractor.features import BIAS, FEATURES, describe_rivals
 from ..pipeline.relation_extractor.given_gold import BATCH_SIZE, get_gold
 from ..pipeline.relation_extractor.pooling import pool
 from ..scoring.calibration import FEWEST, fit_logistic
@@ -21,8 +21,8 @@ from ..scoring.calibration import FEWEST, fit_logistic
 FOLDS = 5
 
 
-def fit_rivals(pipe: RelationExtractor, examples: list[Example]) -> dict[str, float] | None:
-    """Fit the setting `rivals` of a pipe, between gold mentions. It isn't set yet.
+def fit_competing(pipe: RelationExtractor, examples: list[Example]) -> dict[str, float] | None:
+    """Fit the setting `rivals` of a pipe, given gold entities. It isn't set yet.
 
     pipe (RelationExtractor): Trained. examples (List[Example]): Held out; the transformer ran on
         their predicted Docs.
@@ -36,7 +36,7 @@ def fit_rivals(pipe: RelationExtractor, examples: list[Example]) -> dict[str, fl
         for eg, (candidate, logits) in zip(batch, scored):
             groups = np.array(candidate.groups, dtype="int64")
             pooled = pool(logits, groups, len(candidate.arguments))[:, :-1]
-            described.append(describe_rivals(candidate, pooled))
+            described.append(describe_competing(candidate, pooled))
             relations = get_gold_relations(eg.reference, pipe.concepts, pipe.directed)
             related = {(pair, label) for pair, label, _ in relations}
             targets.append(
@@ -56,7 +56,7 @@ def fit_weights(
 ) -> dict[str, float] | None:
     """Fit the weights on Docs that the network was not trained on.
 
-    described (Sequence[np.ndarray]): For each Doc, from `describe_rivals`.
+    described (Sequence[np.ndarray]): For each Doc, from `describe_competing`.
     targets (Sequence[np.ndarray]): For each Doc, (groups, labels): 1.0 where the relation is.
     RETURNS (Optional[Dict[str, float]]): For "bias" and all FEATURES; None with too few relations
         or a single Doc, or if they predict those of Docs left out of the fit no better than the

@@ -13,9 +13,14 @@ from spacy.language import Language
 from spacy.training import Example
 
 from ..doc.layers import ENTITIES, RELATIONS, get_layers
+from ..pipeline.base import LabelledPipe
+from ..pipeline.relation_extractor.component import RelationExtractor
+from ..pipeline.relation_extractor.given_gold import predict_given_gold
+from ..pipeline.span_ner.component import SpanNER
 from ..scoring.calibration import Calibration, Judged, expected_calibration_error, fit_calibration
 from ..scoring.entities import score_entities
 from ..scoring.relations import score_relations
+from .competing import fit_competing
 
 GRID = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
 LOWEST = 0.02  # threshold of the predictions that a calibration is fitted on
@@ -27,10 +32,10 @@ def tune_pipes(
 ) -> dict[str, dict[str, Any]]:
     """Calibrate the scores of `span_ner` and `relation_extractor`, and set their thresholds.
 
-    The thresholds are those with the best F1 (if there is one above 0), each chosen alone: entities by `ents_f`, relations by
-    `rel_gold_micro_f` (between gold entities), so that the second does not make up for errors of
-    the first. Before that, what a pair's rivals say of it is fitted, between gold entities too (see
-    `tuning/competing.py`). Relations' scores are calibrated between predicted entities, as users
+    The thresholds are those with the best F1 (if there is one above 0), each chosen alone: entities
+    by `ents_f`, relations by `rel_gold_micro_f` (given gold entities), so that the second does not
+    make up for errors of the first. Before that, what competing pairs say of a pair is fitted, given
+    gold entities too (see `competing.py`). Relations' scores are calibrated between predicted entities, as users
     get them. A pipe is left as it is if the pipeline lacks it or the data lacks its layer. The
     encoder runs once.
 
@@ -40,50 +45,54 @@ def tune_pipes(
     RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold" and "f" on the data,
         "calibration" (None if there was too little to fit one), and expected calibration errors
         without and with it, "ece_before" and "ece", on the data that it was fitted on; for
-        relations also "rivals".
+        relations also "rivals": the weights of what competing pairs say (see `fit_competing`).
     """
     examples = list(examples)
     chosen: dict[str, dict[str, Any]] = {}
     for name, pipe in nlp.pipeline:
-        factory = nlp.get_pipe_meta(name).factory
-        if factory == "span_ner":
+        if isinstance(pipe, SpanNER):
             some = _with_layer(examples, ENTITIES)
-
-            def judge_entities(judged: list[Judged]) -> None:
-                annotate(pipe, some)
-                score_entities(some, judged=judged)
-
-            def entity_f() -> float:
-                annotate(pipe, some)
-                return score_entities(some)["ents_f"] or 0.0
-
             if some:
-                chosen[name] = _tune(nlp, name, judge_entities, entity_f, grid)
-        if factory == "relation_extractor":
-            from ..pipeline.relation_extractor.given_gold import predict_given_gold
-            from .competing import fit_rivals
-
+                chosen[name] = _tune_entities(nlp, name, pipe, some, grid)
+        elif isinstance(pipe, RelationExtractor):
             some = _with_layer(examples, RELATIONS)
-
-            def judge_relations(judged: list[Judged]) -> None:
-                annotate(pipe, some)
-                score_relations(some, directed=pipe.directed, judged=judged)
-
-            def relation_f() -> float:
-                scores = score_relations(
-                    predict_given_gold(pipe, some),
-                    prefix="rel_gold",
-                    directed=pipe.directed,
-                    by_id=True,
-                )
-                return scores["rel_gold_micro_f"] or 0.0
-
             if some:
-                _set(nlp, name, rivals=fit_rivals(pipe, some) or {})
-                chosen[name] = _tune(nlp, name, judge_relations, relation_f, grid)
-                chosen[name]["rivals"] = pipe.rivals
+                chosen[name] = _tune_relations(nlp, name, pipe, some, grid)
         annotate(pipe, examples)
     return chosen
+
+
+def _tune_entities(
+    nlp: Language, name: str, pipe: SpanNER, examples: list[Example], grid: Sequence[float]
+) -> dict[str, Any]:
+    def judge(judged: list[Judged]) -> None:
+        annotate(pipe, examples)
+        score_entities(examples, judged=judged)
+
+    def evaluate() -> float:
+        annotate(pipe, examples)
+        return score_entities(examples)["ents_f"] or 0.0
+
+    return _tune(nlp, name, pipe, judge, evaluate, grid)
+
+
+def _tune_relations(
+    nlp: Language,
+    name: str,
+    pipe: RelationExtractor,
+    examples: list[Example],
+    grid: Sequence[float],
+) -> dict[str, Any]:
+    def judge(judged: list[Judged]) -> None:
+        annotate(pipe, examples)
+        score_relations(examples, directed=pipe.directed, judged=judged)
+
+    def evaluate() -> float:
+        found = predict_given_gold(pipe, examples)
+        return score_relations(found, directed=pipe.directed, by_id=True)["rel_micro_f"] or 0.0
+
+    _set(nlp, name, rivals=fit_competing(pipe, examples) or {})
+    return {**_tune(nlp, name, pipe, judge, evaluate, grid), "rivals": pipe.rivals}
 
 
 def copy_tuning(nlp: Language, source: Path) -> dict[str, dict[str, Any]]:
@@ -136,12 +145,12 @@ def _with_layer(examples: list[Example], layer: str) -> list[Example]:
 def _tune(
     nlp: Language,
     name: str,
+    pipe: LabelledPipe,
     judge: Callable[[list[Judged]], None],
     evaluate: Callable[[], float],
     grid: Sequence[float],
 ) -> dict[str, Any]:
     """judge (Callable): Predicts, and takes up what it predicts. evaluate (Callable): F1."""
-    pipe = nlp.get_pipe(name)
     own = pipe.threshold
     pipe.threshold, pipe.calibration = LOWEST, Calibration()
     judged: list[Judged] = []
@@ -152,7 +161,7 @@ def _tune(
     for threshold in grid:
         pipe.threshold = threshold
         figures[threshold] = evaluate()
-    best = max(figures, key=figures.get)
+    best = max(figures, key=lambda threshold: figures[threshold])
     if not figures[best]:  # the first of equals would be the most permissive of all
         warnings.warn(
             f"{name}: nothing that it finds in the development set is right, whatever the threshold, "
@@ -161,7 +170,7 @@ def _tune(
         best = own
     _set(nlp, name, threshold=best, calibration=list(calibration))
     before = [(score, hit) for score, hit in judged if score > calibration.invert(best)]
-    after = [(float(calibration.apply(np.float64(score))), hit) for score, hit in before]
+    after = [(float(calibration.apply(np.array(score))), hit) for score, hit in before]
     return {
         "threshold": best,
         "f": figures.get(best, 0.0),
@@ -173,7 +182,6 @@ def _tune(
 
 def _set(nlp: Language, name: str, **settings: Any) -> None:
     """Change settings of a pipe, and what is saved of them with the pipeline."""
-    pipe = nlp.get_pipe(name)
     for key, value in settings.items():
-        setattr(pipe, key, Calibration(*value) if key == "calibration" else value)
+        setattr(nlp.get_pipe(name), key, Calibration(*value) if key == "calibration" else value)
     nlp.get_pipe_config(name).update(settings)

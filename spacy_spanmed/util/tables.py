@@ -40,8 +40,9 @@ def print_tables(console: Console, tables: Iterable[Table]) -> None:
             title=table.title, title_justify="left", title_style="bold", min_width=width
         )
         for i, name in enumerate(table.header):
-            justify = "right" if table.is_numeric(i) else "left"
-            shown.add_column(name, justify=justify, overflow="fold")
+            shown.add_column(
+                name, justify="right" if table.is_numeric(i) else "left", overflow="fold"
+            )
         for rows in (table.rows, table.summary):
             for row in rows:
                 shown.add_row(*(escape(format_cell(cell)) for cell in row))

@@ -1,5 +1,6 @@
-"""Entities and relations of Docs as one HTML page that needs nothing but itself."""
+"""Entities and relations of Docs as one HTML page, or as a picture, that need nothing but themselves."""
 
 from .page import render_html
+from .picture import render_svg
 
-__all__ = ["render_html"]
+__all__ = ["render_html", "render_svg"]

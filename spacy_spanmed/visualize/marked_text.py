@@ -77,9 +77,16 @@ class TextRenderer:
         self._displacy = EntityRenderer(options)
         self._frame = TPL_ENTS.format(content="\0", dir=self._displacy.direction).split("\0")
 
+    def get_color(self, label: str, plain: bool = False) -> str:
+        """RETURNS (str): The colour of a label, in CSS; the default one, with plain, if it is no
+        "#rrggbb", as a user's own may be."""
+        default = self._displacy.default_color
+        color = self.colors.get(label.upper(), default)
+        return default if plain and not _plain(color) else color
+
     def get_style(self, label: str) -> str:
         """RETURNS (str): The attributes that give a legend's entry the colour of a label."""
-        color = self.colors.get(label.upper(), self._displacy.default_color)
+        color = self.get_color(label)
         return f'class="swatch{_plain(color)}" style="--c:{color}"'
 
     def render(self, text: str, marks: Sequence[Mark], prefix: str) -> str:
@@ -128,7 +135,7 @@ class TextRenderer:
             note.append(f"score {mark.score:.2f}")
         if mark.kb_id:
             note.append(mark.kb_id)
-        color = self.colors.get(mark.label.upper(), self._displacy.default_color)
+        color = self.get_color(mark.label)
         classes = f"entity{_plain(color)}"
         classes += " more" * (piece.part < last) + " rest" * (piece.part > 0)
         return {

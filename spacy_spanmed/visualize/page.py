@@ -105,9 +105,6 @@ def _count_all(views: list[View]) -> str:
     return " · ".join(parts)
 
 
-# ----------------------------------------------------------------------------- parts
-
-
 def _render_legend(entities: Counter, relations: Counter, renderer: TextRenderer) -> str:
     rows = []
     for kind, name, counts in (

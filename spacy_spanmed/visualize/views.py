@@ -95,9 +95,11 @@ def make_view(doc: Doc, nested: bool | None = None) -> View:
         pairs = [r for r in tuples if _stands_for(r, item.label, heads, tails)]
         shown.update(pairs)
         head, tail = _order(pairs[0], heads) if pairs else find_nearest(heads, tails)
-        ends = ((head, heads), (tail, tails))
-        numbers = ([index[m] for m in _put_first(first, rest)] for first, rest in ends)
-        links.append(Link(*numbers, *item[2:], *item[:2]))
+        head_marks, tail_marks = (
+            [index[m] for m in _put_first(first, rest)]
+            for first, rest in ((head, heads), (tail, tails))
+        )
+        links.append(Link(head_marks, tail_marks, *item[2:], item.head_id, item.tail_id))
     for relation in tuples:
         if relation not in shown:
             links.append(Link([index[relation[:3]]], [index[relation[3:6]]], *relation[6:]))
@@ -167,5 +169,5 @@ def find_nearest(
             if best is None or key < best[0]:
                 best = (key, head, tail)
     if best is None:
-        return (heads or [None])[0], (tails or [None])[0]
+        return next(iter(heads), None), next(iter(tails), None)
     return best[1], best[2]

@@ -18,7 +18,8 @@ from spacy.training import Example
 from typer.testing import CliRunner
 
 from spacy_spanmed.cli.common import CONTEXT_SETTINGS
-from spacy_spanmed.cli.evaluate import evaluate, evaluate_examples, hash_data, read_examples
+from spacy_spanmed.cli.data import hash_data, read_examples
+from spacy_spanmed.cli.evaluate import evaluate, evaluate_examples
 from spacy_spanmed.doc.layers import get_layers, set_layers
 from spacy_spanmed.doc.mentions import get_mentions
 from spacy_spanmed.doc.relations import set_relation_tuples

@@ -1,6 +1,7 @@
 """`spanmed visualize`, the command."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 from spacy.tokens import DocBin
@@ -111,3 +112,13 @@ def test_errors_say_what_to_do(gold, model, tmp_path):
     before = gold.read_bytes()
     fails(gold, "-o", gold, match="also the input")
     assert gold.read_bytes() == before
+
+
+def test_a_picture_of_one_document(model, gold, tmp_path):
+    output = tmp_path / "found.svg"
+    result = run(TEXTS[0][0], "-o", output, "--model", model)
+    assert result.exit_code == 0, result.output
+    root = ElementTree.fromstring(output.read_text(encoding="utf-8"))
+    assert "INHIBITS" in [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    fails(gold, "-o", output, match="a picture shows one")
+    assert run(gold, "-o", output, "--limit", 1).exit_code == 0

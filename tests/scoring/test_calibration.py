@@ -51,6 +51,7 @@ def test_little_or_useless_data_gives_none():
     assert fit_calibration([]) is None
     assert fit_calibration([(0.9, True)] * 1000 + [(0.1, False)] * (FEWEST - 1)) is None
     assert fit_calibration([(0.1, True)] * 100 + [(0.9, False)] * 100) is None  # upside down
+    assert fit_calibration([(0.7, True)] * 100 + [(0.7, False)] * 100) is None  # one score
 
 
 def test_separable_data_stays_finite():

@@ -10,6 +10,7 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
+from spacy.scorer import PRFScore
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.util import filter_spans, registry
@@ -17,7 +18,7 @@ from spacy.util import filter_spans, registry
 from spacy_spanmed.doc.layers import SPANS_KEY, set_layers
 from spacy_spanmed.doc.mentions import get_mentions
 from spacy_spanmed.doc.relations import set_relation_tuples
-from spacy_spanmed.scoring.entities import Counts, make_entity_scorer, score_entities
+from spacy_spanmed.scoring.entities import make_entity_scorer, score_entities, to_figures
 from spacy_spanmed.scoring.relations import gold_label_counts, make_relation_scorer, score_relations
 from tests.scoring.relation_examples import NLP, TEXT, rel, rel_pair
 
@@ -215,14 +216,14 @@ def test_micro_is_the_sum_over_types(batch: Any) -> None:
     scores = score_all([build(case) for case in batch])
     for per_type, f in (("ents_per_type", "ents_f"), ("rel_per_type", "rel_micro_f")):
         rows = (scores[per_type] or {}).values()
-        total = Counts(*(sum(row[key] for row in rows) for key in ("tp", "fp", "fn")))
-        assert total.f == scores[f]
+        total = PRFScore(**{key: sum(row[key] for row in rows) for key in ("tp", "fp", "fn")})
+        assert to_figures(total)["f"] == scores[f]
         for row in rows:
             assert row["support"] == row["tp"] + row["fn"]
     majority = scores["rel_majority_label"]
     rest = [row for label, row in (scores["rel_per_type"] or {}).items() if label != majority]
-    total = Counts(*(sum(row[key] for row in rest) for key in ("tp", "fp", "fn")))
-    assert total.f == scores["rel_minority_micro_f"]
+    total = PRFScore(**{key: sum(row[key] for row in rest) for key in ("tp", "fp", "fn")})
+    assert to_figures(total)["f"] == scores["rel_minority_micro_f"]
 
 
 # -------------------------------------------------------------------- spaCy's own CLI

@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 from spacy_spanmed.corpora.docbin import create_gold_corpus
 from spacy_spanmed.doc.layers import set_layers
 from spacy_spanmed.doc.relations import set_relation_tuples
-from spacy_spanmed.pipeline.relation_extractor.features import BIAS, FEATURES
+from spacy_spanmed.pipeline.relation_extractor.competing_pairs import BIAS, FEATURES
 from spacy_spanmed.scoring.calibration import Calibration
 from spacy_spanmed.tuning.finalize import finalize
 from spacy_spanmed.tuning.thresholds import copy_tuning, tune_pipes
@@ -81,7 +81,7 @@ def test_calibration_is_saved_and_changes_scores_alone(copy, tmp_path, monkeypat
         assert one.score == pytest.approx(fitted.apply(np.float64(other.score)), abs=1e-4)
 
 
-def test_what_rivals_say_is_fitted_saved_and_used(copy, tmp_path, monkeypatch):
+def test_what_competing_pairs_say_is_fitted_saved_and_used(copy, tmp_path, monkeypatch):
     docs = [eg.reference for eg in make_examples(copy)]
     DocBin(store_user_data=True, docs=docs).to_disk(tmp_path / "dev.spacy")
     copy.get_pipe("relation_extractor").rivals = WEIGHTS

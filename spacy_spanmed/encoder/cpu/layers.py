@@ -1,8 +1,8 @@
 """BERT's layers, computed with less work on the same weights.
 
-Query, key and value in one product, attention by `cpu_attention`, what flows from layer to layer
+Query, key and value in one product, attention by `attention.py`, what flows from layer to layer
 in autocast's type, and the last layer only where it is read; for prediction in bfloat16 on a CPU
-`packed_layers`. Results are the same to rounding.
+`packed.py`. Results are the same to rounding.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 from transformers import PreTrainedModel
 
 from .attention import attend
-from .packed import PackedLayers, can_pack
+from .packed import BertLayer, PackedLayers, can_pack
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "electra", "camembert")
 
@@ -26,10 +25,10 @@ def find_rows(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the tokens that are read.
 
-    batch, length (int): Shape of the blocks.
-    indices (tuple[Tensor, ...]): Rows of the flattened blocks that are read, repeated or not.
-    RETURNS (tuple[Tensor, Tensor]): (batch, most tokens read in a block, rounded up to a multiple
-        of 16), the places read in each block, in order, filled up with others; and
+    batch, length (int): Sequences, and their length.
+    indices (tuple[Tensor, ...]): Rows of the flattened sequences that are read, repeated or not.
+    RETURNS (tuple[Tensor, Tensor]): (batch, most tokens read in a sequence, rounded up to a
+        multiple of 16), the places read in each, in order, filled up with others; and
         (batch x length,), where in these, flattened, a token that is read lies.
     """
     device = indices[0].device
@@ -54,7 +53,7 @@ class FastLayers:
         self.encoder = encoder
         self.rows: torch.Tensor | None = None
         self.packed = PackedLayers()
-        layers = list(encoder.encoder.layer)
+        layers: list[BertLayer] = list(encoder.encoder.layer)  # type: ignore[union-attr,arg-type]
         for layer in layers:
             last = layer is layers[-1]
             layer.forward = partial(self._forward, layer, last)
@@ -69,7 +68,7 @@ class FastLayers:
     def run(self, rows: torch.Tensor, **inputs: Any) -> torch.Tensor:
         """Run the encoder, its last layer only at some places.
 
-        rows (Tensor): (batch, rows), the places to compute in each block. inputs: The encoder's.
+        rows (Tensor): (batch, rows), the places to compute in each sequence. inputs: The encoder's.
         RETURNS (Tensor): (batch, rows, width).
         """
         self.rows = rows
@@ -80,7 +79,7 @@ class FastLayers:
 
     def _forward(
         self,
-        layer: nn.Module,
+        layer: BertLayer,
         last: bool,
         hidden: torch.Tensor,
         mask: torch.Tensor | None = None,
@@ -105,21 +104,24 @@ class FastLayers:
             read = hidden
             weight = torch.cat([linear.weight for linear in linears])
             bias = torch.cat([linear.bias for linear in linears])
-            parts = F.linear(hidden, weight, bias).chunk(3, dim=-1)
+            parts = list(F.linear(hidden, weight, bias).chunk(3, dim=-1))
         else:
             read = hidden.gather(1, rows[:, :, None].expand(-1, -1, hidden.shape[2]))
             parts = [linear(x) for linear, x in zip(linears, (read, hidden, hidden))]
         heads = [
             part.unflatten(-1, (own.num_attention_heads, -1)).transpose(1, 2) for part in parts
         ]
-        attended = _attend(*heads, mask, own.dropout.p if layer.training else 0.0)
+        query, key, value = heads
+        rate = own.dropout.p if layer.training else 0.0
+        attended = _attend(query, key, value, mask, rate)
         part = attention.output
         middle = _add_and_norm(part, part.dense(attended), read)
         wide = layer.intermediate(middle)
         return (_add_and_norm(output, output.dense(wide), middle),)
 
 
-def _add_and_norm(part: nn.Module, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+def _add_and_norm(part: Any, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    """part (Module): BertSelfOutput or BertOutput."""
     norm = part.LayerNorm
     total = dropout(new, part.dropout.p if part.training else 0.0) + old
     return F.layer_norm(total, norm.normalized_shape, norm.weight, norm.bias, norm.eps).to(

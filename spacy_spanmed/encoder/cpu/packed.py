@@ -15,6 +15,7 @@ from torch import nn
 
 from .attention import attend
 
+BertLayer = Any  # a Module; PyTorch's types say nothing of its parts
 ROWS = 2048  # of the products that the layout is for; others are right too
 
 
@@ -25,8 +26,8 @@ class PackedLayers:
     def __init__(self) -> None:
         self._layers: dict[nn.Module, tuple[Any, PackedLayer]] = {}
 
-    def get(self, layer: nn.Module) -> PackedLayer:
-        """layer (Module): One of BERT's layers."""
+    def get(self, layer: BertLayer) -> PackedLayer:
+        """RETURNS (PackedLayer): Of one of BERT's layers."""
         state = [_get_state(parameter) for parameter in layer.parameters()]
         known = self._layers.get(layer)
         if known is None or known[0] != state:
@@ -42,7 +43,7 @@ class PackedLayers:
         return PackedLayers, ()
 
 
-def can_pack(layer: nn.Module, hidden: torch.Tensor) -> bool:
+def can_pack(layer: BertLayer, hidden: torch.Tensor) -> bool:
     """RETURNS (bool): Whether a layer is used as packed ones are: on a CPU, in bfloat16 by autocast,
     without gradients and dropout, with BERT's own activation, and nothing (such as LoRA) wrapped
     around its linear layers."""
@@ -57,8 +58,8 @@ def can_pack(layer: nn.Module, hidden: torch.Tensor) -> bool:
     )
 
 
-def _get_linears(layer: nn.Module) -> tuple[nn.Module, ...]:
-    """RETURNS (tuple[Module, ...]): Query, key, value, output of attention, wide, narrow."""
+def _get_linears(layer: BertLayer) -> tuple[nn.Linear, ...]:
+    """RETURNS (tuple[Linear, ...]): Query, key, value, output of attention, wide, narrow."""
     attention, own = layer.attention, layer.attention.self
     read = (own.query, own.key, own.value)
     return (*read, attention.output.dense, layer.intermediate.dense, layer.output.dense)
@@ -67,10 +68,10 @@ def _get_linears(layer: nn.Module) -> tuple[nn.Module, ...]:
 class PackedLayer:
     """One of BERT's layers (Devlin et al. 2019, doi 10.18653/v1/N19-1423).
 
-    layer (Module): Its weights are copied.
+    layer (BertLayer): Its weights are copied.
     """
 
-    def __init__(self, layer: nn.Module):
+    def __init__(self, layer: BertLayer):
         query, key, value, attended, wide, narrow = _get_linears(layer)
         self.heads = layer.attention.self.num_attention_heads
         self.read = _Linear(query, key, value)
@@ -109,7 +110,7 @@ class _Linear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         if self.packed:
-            after = ("gelu", [], "none") if self.gelu else ("none", [], "")
+            after: tuple[Any, ...] = ("gelu", [], "none") if self.gelu else ("none", [], "")
             return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, *after)
         x = F.linear(x, self.weight, self.bias)
         return F.gelu(x) if self.gelu else x

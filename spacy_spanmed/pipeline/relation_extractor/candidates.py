@@ -1,7 +1,5 @@
-"""Which pairs of mentions the relation pipe looks at, and which concepts they stand for.
-
-Warnings about entities that the relation pipe can make little of.
-"""
+"""Which mentions and pairs of mentions the relation pipe looks at, and which concepts they stand for;
+with warnings of entities that it can make little of."""
 
 from __future__ import annotations
 
@@ -9,16 +7,13 @@ import warnings
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import (
-    Any,
-    NamedTuple,
-)
+from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.tokens import Doc
 
 from ...doc.concepts import group_mentions, make_text_ids
-from ...doc.gold import _invert, get_gold_concepts, get_gold_mentions, order_arguments
+from ...doc.gold import get_gold_concepts, get_gold_mentions, invert_concepts, order_arguments
 from ...doc.mentions import Mention
 from .pair_blocks import Candidate, LabelPair, PairBlocks
 
@@ -133,9 +128,6 @@ def find_pairs(
     return CandidatePairs(mentions, pairs, total - len(kept), total, groups, list(index))
 
 
-# -------------------------------------------------------------------------- mentions
-
-
 def get_entity_mentions(doc: Doc) -> list[Mention]:
     """RETURNS (List[Mention]): `doc.ents` as character offsets: what relations are between."""
     return [(ent.start_char, ent.end_char, ent.label_) for ent in doc.ents]
@@ -160,13 +152,10 @@ def get_training_mentions(reference: Doc, predicted: Doc) -> list[Mention]:
     return sorted(gold + extra)
 
 
-# -------------------------------------------------------------------------- concepts
-
-
 def get_entity_concepts(doc: Doc) -> dict[Mention, list[str]]:
     """RETURNS (Dict[Mention, List[str]]): For each entity of a Doc the ids of its concepts."""
     ids = {(ent.start_char, ent.end_char, ent.label_): ent.kb_id_ for ent in doc.ents}
-    return _invert(group_mentions(doc, ids))
+    return invert_concepts(group_mentions(doc, ids))
 
 
 def get_training_concepts(reference: Doc, predicted: Doc) -> dict[Mention, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ from .candidates import (
     warn_of_unknown_labels,
     warn_without_entities,
 )
-from .features import apply_weights, check_weights, describe_rivals
+from .competing_pairs import apply_weights, check_weights, describe_competing
 from .given_gold import score_given_gold
 from .pooling import Found, decode, get_pair_loss
 
@@ -120,8 +120,9 @@ class RelationExtractor(LabelledPipe):
     threshold (float): Lowest score of a relation. Defaults to 0.5.
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
-    rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the other pairs
-        of the Doc (see `rivals.py`); `spanmed finalize` fits them. Defaults to none: it doesn't.
+    rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the competing
+        pairs of the Doc (see `competing_pairs.py`); `spanmed finalize` fits them. Defaults to none:
+        it doesn't.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
     max_pairs (int): Ordered pairs looked at in a Doc, at least 2: the closest, but first of all the
         closest of each pair of concepts; a pair of mentions with several concepts counts as often
@@ -219,15 +220,7 @@ class RelationExtractor(LabelledPipe):
         self.cfg["pair_types"] = known + [pair for pair in types if pair not in known]
         for label in labels["labels"]:
             self.add_label(label)
-        if not self.labels:
-            raise ValueError(
-                f"{self.name}: no relation in the training data. Check that the corpus carries the "
-                "layer 'relations' (doc._.relations), or remove the pipe from the config."
-            )
-        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
-        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
-
-    # ------------------------------------------------------------------ prediction
+        self._build(get_examples, "relation", "'relations' (doc._.relations)")
 
     def predict(self, docs: Iterable[Doc]) -> list[Found]:
         """RETURNS (List[Found]): The relations between each Doc's entities."""
@@ -288,7 +281,7 @@ class RelationExtractor(LabelledPipe):
         return scored
 
     def _rescore(self, candidate: CandidatePairs, pooled: np.ndarray) -> np.ndarray:
-        return apply_weights(self.rivals, describe_rivals(candidate, pooled))
+        return apply_weights(self.rivals, describe_competing(candidate, pooled))
 
     def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
         found = find_pairs(
@@ -322,8 +315,6 @@ class RelationExtractor(LabelledPipe):
                 doc.user_data.pop(CONCEPT_RELATIONS_KEY, None)
                 set_concept_mentions(doc, ())
 
-    # -------------------------------------------------------------------- learning
-
     def _learn(self, examples: list[Example]) -> float:
         """Of gold mentions, and of the entities that `example.predicted` carries."""
         candidates = [self._training_pairs(eg) for eg in examples]
@@ -356,23 +347,20 @@ class RelationExtractor(LabelledPipe):
     def _get_loss(
         self, examples: list[Example], candidates: list[CandidatePairs], scores: Any
     ) -> tuple[float, Any]:
-        gold = []
-        for eg in examples:
-            relations = ()
-            if RELATIONS in get_layers(eg.reference):
-                relations = get_gold_relations(eg.reference, self.concepts, self.directed)
-            for _, label, _ in relations:
-                self.check_label(label)
-            gold.append(relations)
-        loss, gradient = get_pair_loss(
-            self.model.ops.to_numpy(scores), candidates, gold, self.labels
-        )
-        return loss, self.model.ops.asarray2f(gradient)
-
-    # --------------------------------------------------------------------- scoring
+        gold = [
+            get_gold_relations(eg.reference, self.concepts, self.directed)
+            if RELATIONS in get_layers(eg.reference)
+            else []
+            for eg in examples
+        ]
+        for _, label, _ in chain.from_iterable(gold):
+            self.check_label(label)
+        logits = self.model.ops.to_numpy(scores)
+        loss, gradient = get_pair_loss(logits, candidates, gold, self.labels)
+        return loss, self.model.ops.asarray2f(gradient)  # type: ignore[arg-type]
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """The scorer's figures (end to end), and `rel_gold_*`: predicted between gold mentions.
+        """The scorer's figures (end to end), and `rel_gold_*`: predicted given gold entities.
 
         RETURNS (Dict[str, Any]): See `spacy_spanmed.scoring.relations`.
         """

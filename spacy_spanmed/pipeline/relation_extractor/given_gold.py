@@ -1,4 +1,4 @@
-"""Relations between gold mentions: how well the pipe relates, whatever the entity pipe misses."""
+"""Relations given gold entities: how well the pipe relates, whatever the entity pipe misses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def score_given_gold(pipe: PairPipe, examples: list[Example]) -> dict[str, Any]:
         predicted = predict_given_gold(pipe, examples)
     else:  # only now: pipes are scored after all of them ran
         warnings.warn(
-            f"{pipe.name}: no scores of relations between gold mentions (rel_gold_...), because "
+            f"{pipe.name}: no scores of relations given gold entities (rel_gold_...), because "
             "a pipe such as 'doc_cleaner' removed what the transformer made of the Docs. "
             "Evaluate without that pipe to see them."
         )
@@ -48,7 +48,7 @@ def score_given_gold(pipe: PairPipe, examples: list[Example]) -> dict[str, Any]:
 
 def predict_given_gold(pipe: PairPipe, examples: list[Example]) -> list[Example]:
     """RETURNS (List[Example]): Those with the layer "relations", with copies of the predicted Docs
-    that carry the relations between gold mentions."""
+    that carry the relations found given gold entities."""
     scored = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
     with_gold = []
     for start in range(0, len(scored), BATCH_SIZE):

@@ -10,6 +10,7 @@ have several.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,20 +19,25 @@ import torch
 import torch.nn.functional as F
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats2d, Ints1d, Ints2d
+from thinc.types import Floats2d
 
-from ...encoder.torch_layer import ModuleShim, check_lengths, make_torch_layer, run_module
-from ..span_ner.model import get_width
+from ...encoder.torch_layer import (
+    check_lengths,
+    get_shim,
+    init_on_tokens,
+    make_torch_layer,
+    run_on_tokens,
+)
 from .attention import attend, count_at_once
 from .candidates import CandidatePairs
-from .features import SIZE, describe_pairs
+from .evidence import SIZE, describe_pairs
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
 
 
 class PairBatch(NamedTuple):
-    """Arrays of a batch, int64 but for the last.
+    """numpy arrays of a batch, int64 but for the last, float32.
 
     spans (Ints2d): (mentions, 2), first and last token, in rows of the concatenated Docs.
     labels (Ints1d): Row of each mention's label embedding. pairs (Ints2d): (pairs, 2), head and
@@ -40,11 +46,11 @@ class PairBatch(NamedTuple):
     evidence (Floats2d): (pairs, SIZE), see `describe_pairs`; (pairs, 0) if it isn't wanted.
     """
 
-    spans: Ints2d
-    labels: Ints1d
-    pairs: Ints2d
-    context: Ints2d
-    evidence: Floats2d
+    spans: np.ndarray
+    labels: np.ndarray
+    pairs: np.ndarray
+    context: np.ndarray
+    evidence: np.ndarray
 
 
 class PairClassifier(torch.nn.Module):
@@ -176,13 +182,9 @@ def build_pair_scorer(
     return model
 
 
-def init(model: Model, X: Any = None, Y: Any = None) -> None:
+def init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
     """X (Optional[List[Doc]]): Example Docs, to infer the width of the token vectors."""
-    tok2vec, shim = model.layers[0], model.shims[0]
-    tok2vec.initialize(X=X)
-    if shim._model is None and model.has_dim("nO"):
-        n_labels = len(model.attrs["entity_labels"]) + 1
-        shim.create(nI=get_width(tok2vec, X), nO=model.get_dim("nO"), nL=n_labels)
+    init_on_tokens(model, X, Y, nL=len(model.attrs["entity_labels"]) + 1)
 
 
 def index_pairs(
@@ -206,20 +208,21 @@ def index_pairs(
         return np.concatenate([np.zeros((0, *shape), dtype="int64"), *parts])
 
     row_of = {label: row for row, label in enumerate(entity_labels, start=1)}
-    spans, labels, pairs, left, right = [], [], [], [], []
+    labels: list[int] = []
+    spans, pairs, lefts, rights = [], [], [], []
     offset = n_mentions = 0
     for length, candidate in zip(lengths, candidates):
         own = as_ints([(m.start, m.end) for m in candidate.mentions], -1, 2)
         labels.extend(row_of.get(m.label, UNKNOWN_LABEL) for m in candidate.mentions)
         pair = as_ints(candidate.pairs, -1, 2)
         starts, ends = own[pair, 0], own[pair, 1]  # of head and tail
-        left.append((starts.min(axis=1) - margin).clip(min=0) + offset)
-        right.append((ends.max(axis=1) + margin).clip(max=length) + offset)
+        lefts.append((starts.min(axis=1) - margin).clip(min=0) + offset)
+        rights.append((ends.max(axis=1) + margin).clip(max=length) + offset)
         spans.append(own + (offset, offset - 1))
         pairs.append(pair + n_mentions)
         n_mentions += len(own)
         offset += length
-    left, right = join(left), join(right)
+    left, right = join(lefts), join(rights)
     # A pair wider than the window is seen from both ends.
     wide = right - left > window
     middle = np.where(wide, left + (window + 1) // 2, right)
@@ -242,13 +245,13 @@ def forward(
     is_train: bool,
     margin: int,
     window: int,
-):
+) -> tuple[Floats2d, Callable[[Floats2d], Any]]:
     """margin, window (int): See `build_pair_scorer`.
 
     RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated".
     """
     docs, candidates = inputs
-    tok2vec, shim = model.layers[0], model.shims[0]
+    tok2vec, shim = model.layers[0], get_shim(model)
     if shim._model is None:
         raise ValueError("The pair scorer is not initialized: call nlp.initialize() first.")
     X, backprop_tok2vec = tok2vec(docs, is_train)
@@ -266,19 +269,7 @@ def forward(
         # Zeros still go back: the last listener must, or the encoder gets no gradient at all.
         empty = model.ops.alloc2f(0, shim.settings["nO"] + 1)
         return empty, lambda d_logits: backprop_tok2vec(zeros)
-    flat = model.ops.xp.concatenate([x for x in X if len(x)])
-
-    def to_torch(array: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(array).to(shim.device)
-
-    logits, backprop_module = run_module(shim, flat, is_train, *map(to_torch, batch))
-
-    def backprop(d_logits: Floats2d) -> list[Doc]:
-        dX = backprop_module(d_logits)
-        ends = np.cumsum([0] + [len(doc) for doc in docs])
-        return backprop_tok2vec([dX[ends[i] : ends[i + 1]] for i in range(len(docs))])
-
-    return logits, backprop
+    return run_on_tokens(shim, X, backprop_tok2vec, is_train, *batch)
 
 
 def resize_entity_labels(model: Model) -> None:
@@ -287,7 +278,7 @@ def resize_entity_labels(model: Model) -> None:
 
     model (Model): Its `entity_labels` already name the new ones.
     """
-    shim: ModuleShim = model.shims[0]
+    shim = get_shim(model)
     if shim._model is None:
         return
     old, known = shim._model, shim.settings["nL"]
@@ -306,7 +297,7 @@ def resize_output(model: Model, nO: int) -> None:
 
     nO (int): The new number of relation labels.
     """
-    shim: ModuleShim = model.shims[0]
+    shim = get_shim(model)
     model.set_dim("nO", nO, force=True)
     if shim._model is None:
         return

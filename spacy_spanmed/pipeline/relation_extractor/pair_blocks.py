@@ -65,7 +65,7 @@ class PairBlocks:
         last = int(np.searchsorted(self.starts, rows[-1] + reach, side="right"))
         one, other = slice(start, start + len(rows)), slice(start, last)
         distances = self.starts[None, other] - rows[:, None]
-        near = np.tri(*distances.shape, dtype=bool)
+        near = np.tri(len(rows), distances.shape[1], dtype=bool)
         np.logical_not(near, out=near)  # columns behind the row
         near &= distances <= reach
         if self.concepts is not None:
@@ -110,9 +110,9 @@ class PairBlocks:
     def collect_first(self, max_pairs: int) -> np.ndarray:
         """RETURNS (np.ndarray): As `collect`, of each pair of concepts only the closest pair of
         mentions; of those about max_pairs, the closest."""
-        codes = np.unique(np.stack([self.concepts, self.labels]), axis=1, return_inverse=True)[
-            1
-        ].ravel()
+        assert self.concepts is not None  # asked for only where the arguments are concepts
+        both = np.stack([self.concepts, self.labels])
+        codes = np.unique(both, axis=1, return_inverse=True)[1].ravel()
         count = int(codes.max()) + 1
         nearest = np.full(count, -1)  # of each code the next mention to the right
         label_of = np.zeros(count, dtype="int64")

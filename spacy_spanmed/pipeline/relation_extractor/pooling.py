@@ -2,9 +2,7 @@
 
 A pair of concepts has as many rows of scores as it has pairs of mentions; they are pooled by
 logsumexp, a smooth maximum (Verga et al. 2018, BRAN, doi 10.18653/v1/N18-1080). A pair of single
-mentions has one row, which pooling doesn't change.
-
-What the relation pipe learns from.
+mentions has one row, which pooling doesn't change. The loss is that of the pooled scores.
 """
 
 from __future__ import annotations
@@ -119,8 +117,9 @@ def decode(
             )
         )
         if concepts:
-            arguments = candidate.arguments[group]
-            found.concept_relations.append(ConceptRelationTuple(*arguments, label, score, negated))
+            ids = candidate.arguments[group]
+            relation = ConceptRelationTuple(ids[0], ids[1], label, score, negated)
+            found.concept_relations.append(relation)
     found.relations.sort()
     found.concept_relations.sort()
     return found._replace(mentions=_collect_mentions(candidate, found.concept_relations))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -141,20 +140,14 @@ class SpanNER(LabelledPipe):
         """
         validate_get_examples(get_examples, "SpanNER.initialize")
         if labels is None:
-            found = set()
+            found: set[str] = set()
             for eg in get_examples():
                 if ENTITIES in get_layers(eg.reference):
                     found.update(label for _, _, label in get_mentions(eg.reference))
             labels = sorted(found)
         for label in labels:
             self.add_label(label)
-        if not self.labels:
-            raise ValueError(
-                f"{self.name}: no entity in the training data. Check that the corpus carries the "
-                "layer 'entities' (doc.ents), or remove the pipe from the config."
-            )
-        docs = [eg.reference for eg in islice(get_examples(), 10) if len(eg.reference)]
-        self.model.initialize(X=docs or [Doc(self.vocab, words=["words"])])
+        self._build(get_examples, "entity", "'entities' (doc.ents)")
 
     def predict(self, docs: Iterable[Doc]) -> list[list[Any]]:
         """RETURNS (List[List[ScoredSpan]]): Each Doc's candidates, best first."""
@@ -162,10 +155,10 @@ class SpanNER(LabelledPipe):
         if not any(len(doc) for doc in docs):
             return [[] for _ in docs]
         self.check_upstream(docs)
-        found: list[list[Any]] = []
+        candidates: list[list[Any]] = []
         for part in split_by_tokens(docs):
-            found.extend(self._decode(self.model.predict(docs[part]), docs[part]))
-        return found
+            candidates.extend(self._decode(self.model.predict(docs[part]), docs[part]))
+        return candidates
 
     def _decode(self, scores: Any, docs: list[Doc]) -> list[list[Any]]:
         from .decoding import decode

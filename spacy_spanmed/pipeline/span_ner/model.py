@@ -6,6 +6,7 @@ softmax over the labels and "no entity" (class 0), a bias per span width, and wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,13 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ...encoder.torch_layer import ModuleShim, check_lengths, make_torch_layer, run_module
+from ...encoder.torch_layer import (
+    check_lengths,
+    get_shim,
+    init_on_tokens,
+    make_torch_layer,
+    run_on_tokens,
+)
 
 # Tokens whose spans are scored at once while predicting: bounds the memory of long Docs
 PREDICT_TOKENS = 1024
@@ -25,15 +32,16 @@ PREDICT_TOKENS = 1024
 class SpanScores:
     """Scores of all spans of up to `max_width` tokens of a batch of Docs.
 
-    docs, starts, widths (Ints1d): For each span, the index of its Doc in the batch, its first
+    docs, starts, widths (np.ndarray): Ints1d; for each span, the index of its Doc in the batch, its first
         token in that Doc, and its length in tokens minus one. Sorted by width, then position.
-    logits (Floats2d): (spans, labels + 1); column 0 is "no entity".
+    logits (Floats2d): (spans, labels + 1); column 0 is "no entity". Where the model runs; the pipe
+        takes it to numpy.
     """
 
     docs: np.ndarray
     starts: np.ndarray
     widths: np.ndarray
-    logits: Floats2d
+    logits: Any
 
 
 class BiaffineSpans(torch.nn.Module):
@@ -58,8 +66,9 @@ class BiaffineSpans(torch.nn.Module):
         with torch.no_grad():
             self.start.bias[0] += 4.0
 
-    def forward(self, X: torch.Tensor, firsts: list[torch.Tensor]) -> torch.Tensor:
-        """X: (tokens, nI). firsts: for each width, the rows in X where such a span starts."""
+    def forward(self, X: torch.Tensor, *firsts: torch.Tensor) -> torch.Tensor:
+        """X (Tensor): (tokens, nI). firsts (Tensor): For each width, the rows in X where such a span
+        starts. RETURNS (Tensor): (spans, nO), by width, then as in firsts."""
         hidden = torch.nn.functional.gelu(self.project(self.dropout(X)))
         starts, ends = self.dropout(hidden).chunk(2, dim=-1)
         start_scores, end_scores = self.start(starts), self.end(ends)
@@ -106,30 +115,11 @@ def build_span_scorer(
         BiaffineSpans,
         {"hidden": hidden_size, "max_width": max_width},
         forward,
-        init,
+        init_on_tokens,
         layers=[tok2vec],
         dims={"nO": nO},
         learn_rate_factor=learn_rate_factor,
     )
-
-
-def init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
-    tok2vec, shim = model.layers[0], model.shims[0]
-    tok2vec.initialize(X=X)
-    if shim._model is None and model.has_dim("nO"):
-        shim.create(nI=get_width(tok2vec, X), nO=model.get_dim("nO"))
-
-
-def get_width(tok2vec: Model, X: list[Doc] | None) -> int:
-    """The width of the token vectors, from the layer's dimensions or by running it on X."""
-    for node in reversed(list(tok2vec.walk())):
-        if node.name in ("transformer-listener", "tok2vec-listener") and node.has_dim("nO"):
-            return node.get_dim("nO")
-    if tok2vec.has_dim("nO"):
-        return tok2vec.get_dim("nO")
-    if not X:
-        raise ValueError("Can't find the width of the token vectors without example documents.")
-    return tok2vec.predict(X)[0].shape[1]
 
 
 def enumerate_spans(
@@ -148,8 +138,10 @@ def enumerate_spans(
     return owner, offsets, [np.flatnonzero(room > width) for width in range(widest)]
 
 
-def forward(model: Model, docs: list[Doc], is_train: bool):
-    tok2vec, shim = model.layers[0], model.shims[0]
+def forward(
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[SpanScores, Callable[[Floats2d], Any]]:
+    tok2vec, shim = model.layers[0], get_shim(model)
     if shim._model is None:
         raise ValueError("The span scorer is not initialized: call nlp.initialize() first.")
     X, backprop_tok2vec = tok2vec(docs, is_train)
@@ -159,19 +151,11 @@ def forward(model: Model, docs: list[Doc], is_train: bool):
     if not firsts:
         empty = np.zeros((0,), dtype="int64")
         logits = model.ops.alloc2f(0, shim.settings["nO"])
-        return SpanScores(empty, empty, empty, logits), lambda d: backprop_tok2vec(X)
-    flat = model.ops.xp.concatenate([x for x in X if len(x)])
-    rows = [torch.from_numpy(first).to(shim.device) for first in firsts]
-    logits, backprop_module = run_module(shim, flat, is_train, rows)
+        return SpanScores(empty, empty, empty, logits), lambda d_logits: backprop_tok2vec(X)
+    logits, backprop = run_on_tokens(shim, X, backprop_tok2vec, is_train, *firsts)
     first = np.concatenate(firsts)
     widths = np.repeat(np.arange(len(firsts)), [len(f) for f in firsts])
-    spans = SpanScores(owner[first], first - offsets[owner[first]], widths, logits)
-
-    def backprop(d_logits: Floats2d) -> list[Doc]:
-        dX = backprop_module(d_logits)
-        return backprop_tok2vec([dX[offsets[i] : offsets[i + 1]] for i in range(len(docs))])
-
-    return spans, backprop
+    return SpanScores(owner[first], first - offsets[owner[first]], widths, logits), backprop
 
 
 def resize_output(model: Model, nO: int) -> None:
@@ -179,7 +163,7 @@ def resize_output(model: Model, nO: int) -> None:
 
     nO (int): The new number of classes, "no entity" included.
     """
-    shim: ModuleShim = model.shims[0]
+    shim = get_shim(model)
     model.set_dim("nO", nO, force=True)
     if shim._model is None:
         return

@@ -1,14 +1,10 @@
-"""Agreement among repeats: the same words in one document are mostly the same entity, or none.
+"""Agreement of spans within a document: of repeats with each other, of short with long forms.
 
-An abbreviation is explained once and used a dozen times. Each use is scored from its own context;
-here the spans with the same text share their evidence, as non-local features did in earlier
-taggers (Krishnan and Manning 2006, "An Effective Two-Stage Model for Exploiting Non-Local
-Dependencies in Named Entity Recognition").
-
-Agreement of abbreviations with what they stand for.
-
-"Middle cerebral artery occlusion (MCAO)" says what kind of thing MCAO is; "after MCAO" hardly does.
-Each use of a short form takes evidence from its long form, where the text explains it.
+An abbreviation is explained once and used a dozen times, and each use is scored from its own
+context: "middle cerebral artery occlusion (MCAO)" says what kind of thing MCAO is, "after MCAO"
+hardly does. Here spans with the same text share their evidence, and short forms take that of their
+long forms, as non-local features did in earlier taggers (Krishnan and Manning 2006, "An Effective
+Two-Stage Model for Exploiting Non-Local Dependencies in Named Entity Recognition").
 """
 
 from __future__ import annotations
@@ -19,11 +15,14 @@ import numpy as np
 from spacy.attrs import ORTH
 from spacy.tokens import Doc
 
-from ...doc.abbreviations import get_abbreviations
+from ...doc.concepts import get_abbreviations
 from .decoding import softmax
 from .model import SpanScores
 
 LOWEST = 0.02  # a span whose probability of being an entity is lower isn't worth looking for
+# The long form that letters allow begins late if its first words have none in the short form:
+# "(acute) renal failure (RF)". Tokens before it at which a mention may begin too.
+SLACK = 3
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that products lose nothing (mod 2 ** 64)
 
 
@@ -34,7 +33,7 @@ def pool_repeats(scores: SpanScores, docs: Sequence[Doc], weight: float) -> None
     docs (Sequence[Doc]): The batch.
     weight (float): How far, between 0 (not at all) and 1 (to the mean).
     """
-    if not weight or not len(scores.starts) or scores.logits.shape[1] < 2:
+    if not weight or _is_empty(scores):
         return
     logits = scores.logits = scores.logits.copy()  # the model's own array stays as it is
     margin = np.log(LOWEST / (1 - LOWEST)) - np.log(logits.shape[1] - 1)
@@ -50,8 +49,7 @@ def pool_repeats(scores: SpanScores, docs: Sequence[Doc], weight: float) -> None
     np.add.at(means, groups, probs)
     means /= counts[:, None]
     repeated = counts[groups] > 1
-    pooled = (1.0 - weight) * probs + weight * means[groups]
-    logits[rows[repeated]] = np.log(np.maximum(pooled[repeated], 1e-12))
+    logits[rows[repeated]] = _mix(probs, means[groups], weight)[repeated]
 
 
 def _make_keys(scores: SpanScores, docs: Sequence[Doc], widest: int) -> np.ndarray:
@@ -60,8 +58,7 @@ def _make_keys(scores: SpanScores, docs: Sequence[Doc], widest: int) -> np.ndarr
     Equal texts have equal numbers; 64 bits make it most unlikely that others do.
     """
     words = np.concatenate([doc.to_array([ORTH]).astype("uint64").ravel() for doc in docs])
-    offsets = np.concatenate([[0], np.cumsum([len(doc) for doc in docs])])
-    firsts = offsets[scores.docs] + scores.starts
+    firsts, _ = _place(scores, docs)
     keys = np.zeros(len(firsts), dtype="uint64")
     so_far = words.copy()
     ends = np.searchsorted(scores.widths, np.arange(widest + 2))
@@ -71,11 +68,6 @@ def _make_keys(scores: SpanScores, docs: Sequence[Doc], widest: int) -> np.ndarr
         rows = slice(ends[width], ends[width + 1])
         keys[rows] = so_far[firsts[rows]] + scores.docs[rows].astype("uint64") * _FACTOR
     return keys
-
-
-# The long form that letters allow begins late if its first words have none in the short form:
-# "(acute) renal failure (RF)". Tokens before it at which a mention may begin too.
-SLACK = 3
 
 
 def pool_abbreviations(scores: SpanScores, docs: Sequence[Doc], weight: float) -> None:
@@ -88,14 +80,13 @@ def pool_abbreviations(scores: SpanScores, docs: Sequence[Doc], weight: float) -
     docs (Sequence[Doc]): The batch, with `doc._.abbreviations`; without them nothing happens.
     weight (float): How far, between 0 (not at all) and 1.
     """
-    if not weight or not len(scores.starts) or scores.logits.shape[1] < 2:
+    if not weight or _is_empty(scores):
         return
     forms = [(n, *form) for n, doc in enumerate(docs) for form in get_abbreviations(doc)]
     if not forms:
         return
     changed = scores.logits.copy()  # the model's own array stays as it is
-    offsets = np.concatenate([[0], np.cumsum([len(doc) for doc in docs])])
-    firsts = offsets[scores.docs] + scores.starts
+    firsts, offsets = _place(scores, docs)
     blocks = np.searchsorted(scores.widths, np.arange(int(scores.widths[-1]) + 2))
     known: dict[tuple[int, tuple[int, int]], np.ndarray] = {}
     for number, short, long in forms:
@@ -106,8 +97,7 @@ def pool_abbreviations(scores: SpanScores, docs: Sequence[Doc], weight: float) -
         row = _row(firsts, blocks, offsets[number], *short)
         if row >= 0:
             own = softmax(scores.logits[row : row + 1])[0]
-            pooled = (1.0 - weight) * own + weight * known[number, long]
-            changed[row] = np.log(np.maximum(pooled, 1e-12))
+            changed[row] = _mix(own, known[number, long], weight)
     scores.logits = changed
 
 
@@ -130,3 +120,20 @@ def _evidence(logits: np.ndarray) -> np.ndarray:
     labels = softmax(logits)[:, 1:].sum(axis=0) if len(logits) else np.zeros(logits.shape[1] - 1)
     labels = labels / max(1.0, float(labels.sum()))
     return np.concatenate([[1.0 - labels.sum()], labels])
+
+
+def _is_empty(scores: SpanScores) -> bool:
+    """RETURNS (bool): Whether there are no spans, or no labels."""
+    return not len(scores.starts) or scores.logits.shape[1] < 2
+
+
+def _place(scores: SpanScores, docs: Sequence[Doc]) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (Tuple[Ints1d, Ints1d]): For each span its first token in the batch, and for each Doc,
+    and behind the last, where its tokens begin."""
+    offsets = np.concatenate([[0], np.cumsum([len(doc) for doc in docs])])
+    return offsets[scores.docs] + scores.starts, offsets
+
+
+def _mix(own: np.ndarray, other: np.ndarray, weight: float) -> np.ndarray:
+    """RETURNS (np.ndarray): Logits of the weighted mean of two probabilities each."""
+    return np.log(np.maximum((1.0 - weight) * own + weight * other, 1e-12))

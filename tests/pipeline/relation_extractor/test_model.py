@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spacy_spanmed.pipeline.relation_extractor import attention as local_attention
-from spacy_spanmed.pipeline.relation_extractor.features import SIZE
+from spacy_spanmed.pipeline.relation_extractor.evidence import SIZE
 from spacy_spanmed.pipeline.relation_extractor.model import PairClassifier, build_pair_scorer
 
 WIDTH, TOKENS, HIDDEN = 8, 40, 32

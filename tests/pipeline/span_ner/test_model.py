@@ -15,7 +15,7 @@ def test_scores_and_gradients_are_those_of_single_spans(lengths, training, monke
     torch.nn.init.normal_(model.bilinear)
     X = torch.randn(sum(lengths), 8, requires_grad=True)
     firsts = [torch.from_numpy(first) for first in enumerate_spans(lengths, max_width=4)[2]]
-    found = model(X, firsts)
+    found = model(X, *firsts)
     starts, ends = torch.nn.functional.gelu(model.project(X)).chunk(2, dim=1)
     expected = torch.stack(
         [

@@ -5,7 +5,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc
 
-from spacy_spanmed.doc.abbreviations import get_abbreviations
+from spacy_spanmed.doc.concepts import get_abbreviations
 from spacy_spanmed.pipeline.span_ner.decoding import softmax
 from spacy_spanmed.pipeline.span_ner.pooling import pool_abbreviations
 from tests.pipeline.span_ner.test_pooling import make_scores

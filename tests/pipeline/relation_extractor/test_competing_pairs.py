@@ -1,4 +1,4 @@
-"""What rivals say of a pair, and what is learned from it."""
+"""What competing pairs say of a pair, and what is learned from it."""
 
 import math
 
@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, find_pairs
-from spacy_spanmed.pipeline.relation_extractor.features import (
+from spacy_spanmed.pipeline.relation_extractor.competing_pairs import (
     BIAS,
     FEATURES,
     LOWEST,
     apply_weights,
-    describe_rivals,
+    describe_competing,
 )
 from spacy_spanmed.pipeline.relation_extractor.pair_blocks import Candidate
 from spacy_spanmed.pipeline.relation_extractor.pooling import decode
@@ -41,7 +41,7 @@ def test_by_hand():
     assert sorted(found.arguments) == [("C1", "D1"), ("C1", "D2"), ("C2", "D1"), ("C2", "D2")]
     logits = {("C1", "D1"): 2.0, ("C1", "D2"): -1.0, ("C2", "D1"): -20.0, ("C2", "D2"): 0.5}
     pooled = np.array([[logits[pair], -30.0] for pair in found.arguments])
-    described = describe_rivals(found, pooled)
+    described = describe_competing(found, pooled)
     assert (described[:, 1, 1:] == described[:, 0, 1:]).all() and (described[:, 1, 0] == -30).all()
 
     def named(name):
@@ -65,7 +65,7 @@ def test_as_a_loop_would_count(items, concepts, directed, random):
     mentions = [mention(start, label, label + name) for start, label, name in sorted(items)]
     found = find_pairs(mentions, 1000, 1000, concepts=concepts, directed=directed)
     scores = [round(random.uniform(-10, 10)) for _ in found.arguments]
-    described = describe_rivals(found, np.array(scores, dtype=float).reshape(-1, 1))
+    described = describe_competing(found, np.array(scores, dtype=float).reshape(-1, 1))
     assert described.shape == (len(scores), 1, len(FEATURES))
     distances = [
         min(
@@ -86,11 +86,11 @@ def test_as_a_loop_would_count(items, concepts, directed, random):
 
 
 def test_nothing_to_compare():
-    assert describe_rivals(NO_PAIRS, np.zeros((0, 3))).shape == (0, 3, len(FEATURES))
+    assert describe_competing(NO_PAIRS, np.zeros((0, 3))).shape == (0, 3, len(FEATURES))
 
 
 def draw_documents(seed=0, size=200, weight=-1.0):
-    """Documents of 5 pairs whose relations depend on the best rival with a weight."""
+    """Documents of 5 pairs whose relations depend on the best competing pair with a weight."""
     random = np.random.default_rng(seed)
     described = random.normal(size=(size, 5, 1, len(FEATURES)))
     described[:, :, 0, 0] *= 2
@@ -99,7 +99,7 @@ def draw_documents(seed=0, size=200, weight=-1.0):
     return list(described), [part[:, None].astype(float) for part in targets]
 
 
-def test_weights_are_found_if_rivals_matter():
+def test_weights_are_found_if_competing_pairs_matter():
     described, targets = draw_documents()
     weights = fit_weights(described, targets)
     assert weights.keys() == {BIAS, *FEATURES}
@@ -148,7 +148,7 @@ def test_relations_are_chosen_by_the_final_score():
     def chosen(weights):
         result = decode(
             found, logits, ["CAUSES"], threshold=0.5, concepts=True,
-            rescore=lambda pooled: apply_weights(weights, describe_rivals(found, pooled)),
+            rescore=lambda pooled: apply_weights(weights, describe_competing(found, pooled)),
         )  # fmt: skip
         return [(item.tail_id, round(item.score, 4)) for item in result.concept_relations]
 
