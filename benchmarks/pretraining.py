@@ -31,7 +31,6 @@ from transformers import (
     set_seed,
 )
 
-from spacy_spanmed.pretraining.arguments import training_arguments, use_bfloat16
 from spacy_spanmed.pretraining.config import PretrainSettings
 from spacy_spanmed.pretraining.encoder_files import load_encoder
 from spacy_spanmed.pretraining.evaluation import evaluate
@@ -40,7 +39,11 @@ from spacy_spanmed.pretraining.model import PretrainingModel
 from spacy_spanmed.pretraining.preparing import build_model
 from spacy_spanmed.pretraining.samples import MaskedSequences, make_vocabulary
 from spacy_spanmed.pretraining.texts.packing import PackedSequences, pack_texts
-from spacy_spanmed.pretraining.trainer import PretrainingTrainer
+from spacy_spanmed.pretraining.trainer import (
+    PretrainingTrainer,
+    training_arguments,
+    use_bfloat16,
+)
 
 from .stock import mlm
 from .stock.masking import reference_span_masking

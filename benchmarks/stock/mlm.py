@@ -26,11 +26,10 @@ from transformers import (
 )
 
 from spacy_spanmed.encoder.resolving import resolve_encoder
-from spacy_spanmed.pretraining.arguments import reset_precision
 from spacy_spanmed.pretraining.config import Training
 from spacy_spanmed.pretraining.encoder_files import find_heads
 from spacy_spanmed.pretraining.model import PretrainingModel
-from spacy_spanmed.pretraining.trainer import make_optimizer
+from spacy_spanmed.pretraining.trainer import make_optimizer, reset_precision
 
 COLLATORS = {
     "token": DataCollatorForLanguageModeling,

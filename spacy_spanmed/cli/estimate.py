@@ -1,11 +1,17 @@
-"""``spanmed estimate``."""
+"""``spanmed estimate``: how long a run takes, from a few steps of it or from the record of another."""
+
+from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
 from .common import fail, parse_overrides
+
+if TYPE_CHECKING:
+    from ..pretraining.reporting import Speed
 
 
 def estimate(
@@ -48,27 +54,24 @@ def estimate(
         if value is not None and not 0 < value < float("inf"):
             fail(f"{name} is {value}, but must be a positive number.")
     overrides = parse_overrides(ctx.args)
-    from rich.console import Console
-
     # Imported late, because torch and transformers take seconds that --help need not wait for.
     try:
         from ..pretraining.config import load_settings
-        from ..pretraining.reporting import estimate as estimates
+        from ..pretraining.reporting import Speed, measure_speed, read_speed
     except (ImportError, RuntimeError) as err:  # transformers wraps some in a RuntimeError
         fail(f"{err}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
     try:
         settings, _ = load_settings(config_path, overrides)
         if tokens_per_second is not None:
-            speed = estimates.Speed(tokens_per_second, "as given", {})
+            speed = Speed(tokens_per_second, "as given", {})
         elif record is not None:
-            speed = estimates.read_speed(record)
+            speed = read_speed(record)
         else:
-            speed = estimates.measure_speed(settings, steps, Console())
+            speed = measure_speed(settings, steps, Console())
     except ValueError as err:
         fail(str(err))
     total = tokens if tokens is not None else settings.training.total_tokens
-    rows = [estimates.estimate(total, speed, n, efficiency) for n in dict.fromkeys((1, workers))]
-    for line in describe(rows, speed, efficiency):
+    for line in describe(speed, total, workers, efficiency):
         typer.echo(line)
     batch = settings.training.batch_size
     if batch % workers:
@@ -78,12 +81,10 @@ def estimate(
         )
 
 
-def describe(rows: list[Any], speed: Any, efficiency: float) -> list[str]:
-    """The estimates as lines of text.
+def describe(speed: Speed, tokens: float, workers: int, efficiency: float) -> list[str]:
+    """Estimates for one worker, and for several if they are asked for, as lines of text.
 
-    rows (list): Estimates, for one worker and perhaps for several.
-    speed (Speed): What they are made from.
-    efficiency (float): Assumed for several workers.
+    speed, tokens, workers, efficiency: See ``Speed.estimate``.
     RETURNS (list): Lines: speed, memory, a table, the assumption.
     """
     lines = [f"{speed.tokens_per_second:,.1f} tokens a second on one worker, {speed.source}"]
@@ -91,12 +92,13 @@ def describe(rows: list[Any], speed: Any, efficiency: float) -> list[str]:
         peaks = (f"{size:,.0f} MB ({where})" for where, size in speed.peak_memory_mb.items())
         lines.append(f"Peak memory of a worker: {', '.join(peaks)}")
     lines.append(f"{'workers':>7}  {'tokens/s':>13}  {'tokens a worker':>18}  {'hours':>12}")
-    for row in rows:
+    for number in sorted({1, workers}):
+        row = speed.estimate(tokens, number, efficiency)
         lines.append(
             f"{row.workers:>7,}  {row.tokens_per_second:>13,.1f}  {row.tokens_per_worker:>18,.0f}"
             f"  {row.hours:>12,.2f}"
         )
-    if len(rows) > 1:
+    if workers > 1:
         lines.append(
             f"Assumed for several workers: each keeps {efficiency:g} of the speed of one alone "
             "(--efficiency)."

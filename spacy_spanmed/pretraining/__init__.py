@@ -2,5 +2,5 @@
 boundary objective.
 
 ``texts/`` holds all that makes sequences of texts: the name of a cache counts its code.
-``reporting/`` only tells of a run: the identity of a run counts all code but this.
+``reporting.py`` only tells of a run: the identity of a run counts all code but this.
 """

@@ -37,6 +37,13 @@ def read_json(path: Path) -> Any:
         return None
 
 
+def read_run(directory: Path) -> dict[str, Any]:
+    """What is known of the run that the checkpoints in a directory belong to; empty if its file is
+    missing or torn."""
+    run = read_json(directory / RUN_FILE)
+    return run if isinstance(run, dict) else {}
+
+
 def seal(checkpoint: Path) -> None:
     """Declare a checkpoint complete.
 
@@ -150,32 +157,30 @@ def claimed(directory: Path) -> Iterator[None]:
     directory (Path): Made if missing.
     RAISES (ValueError): Another run has it, or it can't be made.
     """
-    held: list[FileLock] = []  # on the main worker; a lock can't be sent to the others
-    on_main(lambda: held.append(_lock(directory)))
+    lock = FileLock(directory / LOCK_FILE)  # which the main worker takes
+
+    def take() -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ValueError(
+                f"Another run is at work in '{directory}': wait for it, stop it, or give another "
+                "directory with --paths.checkpoints."
+            ) from None
+        except OSError as error:
+            raise ValueError(
+                f"The folder '{directory}' for checkpoints can't be used ({error.strerror}): set "
+                "paths.checkpoints to another."
+            ) from error
+
+    on_main(take)
     try:
         yield
     finally:
-        for lock in held:
+        if lock.is_locked:
             lock.release()
             (directory / LOCK_FILE).unlink(missing_ok=True)
-
-
-def _lock(directory: Path) -> FileLock:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / LOCK_FILE)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise ValueError(
-            f"Another run is at work in '{directory}': wait for it, stop it, or give another "
-            "directory with --paths.checkpoints."
-        ) from None
-    except OSError as error:
-        raise ValueError(
-            f"The folder '{directory}' for checkpoints can't be used ({error.strerror}): set "
-            "paths.checkpoints to another."
-        ) from error
-    return lock
 
 
 @contextmanager
@@ -194,14 +199,10 @@ def writing(target: Path, remedy: str) -> Iterator[None]:
         if type(err) is RuntimeError and not any(part in str(err) for part in WRITERS):
             raise
         delete(target)
-        why = describe(err)
+        # With the error behind it, which names the reason
+        words = [" ".join(str(e).split())[:200] for e in (err, err.__context__) if e is not None]
+        why = "; ".join(dict.fromkeys(words))
         raise ValueError(f"'{target}' could not be written: disk full? ({why}). {remedy}") from err
-
-
-def describe(err: BaseException) -> str:
-    """An error in a few words, with the one behind it, which names the reason."""
-    words = [" ".join(str(e).split())[:200] for e in (err, err.__context__) if e is not None]
-    return "; ".join(dict.fromkeys(words))
 
 
 def check_run(directory: Path, fingerprint: str, identity: dict[str, Any]) -> None:
@@ -213,11 +214,10 @@ def check_run(directory: Path, fingerprint: str, identity: dict[str, Any]) -> No
     """
     if not list_checkpoints(directory):
         return
-    run = read_json(directory / RUN_FILE)
-    run = run if isinstance(run, dict) else {}
+    run = read_run(directory)
     if run.get("fingerprint") != fingerprint:
         known = run.get("identity")
-        differing = find_differences(known, identity) if isinstance(known, dict) else []
+        differing = _find_differences(known, identity) if isinstance(known, dict) else []
         # Not named: the run file is missing or torn.
         what = "; ".join(differing) or "another config or other texts"
         raise ValueError(
@@ -227,20 +227,16 @@ def check_run(directory: Path, fingerprint: str, identity: dict[str, Any]) -> No
         )
 
 
-def find_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Name what differs between two runs.
-
-    then, now (dict): From ``record.run_identity``.
-    RETURNS (list): A phrase for each setting or content.
-    """
+def _find_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """A phrase for each setting and each content that differs between the identities of two runs."""
     phrases = []
     for part in ("settings", "contents"):
         before, after = then.get(part, {}), now.get(part, {})
         for name in {**before, **after}:
-            if before.get(name) == after.get(name):
-                continue
-            if part == "settings":
-                phrases.append(f"{name} = {before.get(name)!r} instead of {after.get(name)!r}")
-            else:
-                phrases.append(f"other {name}")
+            old, new = before.get(name), after.get(name)
+            if old != new:
+                settings = part == "settings"
+                phrases.append(
+                    f"{name} = {old!r} instead of {new!r}" if settings else f"other {name}"
+                )
     return phrases

@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from ..encoder.resolving import resolve_encoder
 from . import checkpoints
+from .model import word_embeddings
 from .texts.packing import highest_id
 
 HEADS_FILE = "pretraining_heads.safetensors"
@@ -88,28 +89,27 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
     with _quiet():
         try:
             config = AutoConfig.from_pretrained(source)
-            kept = {k: v for k, v in config.to_dict().items() if "dropout" in k and _is_rate(v)}
+            kept = {
+                k: v
+                for k, v in config.to_dict().items()
+                if "dropout" in k and type(v) in (int, float)
+            }
             for key in kept:
                 setattr(config, key, dropout)
             model = AutoModel.from_pretrained(source, config=config, torch_dtype=torch.float32)
             heads = _load_heads(source, config)
         except (OSError, ValueError, RuntimeError, SafetensorError) as err:
             raise ValueError(_unreadable(name, err)) from err
-    rows = _count_embeddings(model)
-    if len(tokenizer) > rows:
-        raise ValueError(
-            f"The tokenizer of the encoder '{name}' has {len(tokenizer):,} entries, but the model "
-            f"embeds only {rows:,}: they do not belong together. Use the tokenizer the model was "
-            "trained with."
-        )
-    _warn_of_tokenizer(name, tokenizer, config, rows)
+    loaded = LoadedEncoder(model, tokenizer, heads, kept)
+    check_vocabulary(loaded, name)
+    _warn_of_tokenizer(loaded, name)
     limit = _length_limit(model)
     if block_length > limit:
         raise ValueError(
             f"block_length is {block_length}, but the encoder '{name}' reads at most {limit} "
             f"tokens: set training.block_length to {limit} or less."
         )
-    return LoadedEncoder(model, tokenizer, heads, kept)
+    return loaded
 
 
 def check_vocabulary(loaded: LoadedEncoder, name: str) -> None:
@@ -119,7 +119,7 @@ def check_vocabulary(loaded: LoadedEncoder, name: str) -> None:
     name (str): Its name, for the message.
     RAISES (ValueError): The highest id is beyond the model's embeddings.
     """
-    highest, rows = highest_id(loaded.tokenizer), _count_embeddings(loaded.model)
+    highest, rows = highest_id(loaded.tokenizer), len(word_embeddings(loaded.model))
     if highest >= rows:
         raise ValueError(
             f"The tokenizer of the encoder '{name}' gives ids up to {highest:,}, but the model "
@@ -157,7 +157,7 @@ def _load_checkpoint(path: Path, block_length: int, dropout: float) -> LoadedEnc
     fault = checkpoints.find_fault(path)
     if fault is not None:
         raise ValueError(f"The checkpoint '{path}' cannot be used: {fault}. Take the one before.")
-    run = checkpoints.read_json(path.parent / checkpoints.RUN_FILE)
+    run = checkpoints.read_run(path.parent)
     try:
         start = run["identity"]["settings"]["model.encoder"]
         state = load_file(path / WEIGHTS_FILE)
@@ -173,14 +173,14 @@ def _load_checkpoint(path: Path, block_length: int, dropout: float) -> LoadedEnc
     return loaded._replace(heads={k: v for k, v in state.items() if k not in own})
 
 
-def _warn_of_tokenizer(
-    name: str, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, rows: int
-) -> None:
+def _warn_of_tokenizer(loaded: LoadedEncoder, name: str) -> None:
     """Warn where tokenizer and model may belong to different ones."""
+    model, tokenizer = loaded.model, loaded.tokenizer
+    rows = len(word_embeddings(model))
     doubts = []
     if len(tokenizer) < rows * (1 - SPARE_ROWS):
         doubts.append(f"has {len(tokenizer):,} entries for {rows:,} embeddings")
-    pad, known = tokenizer.pad_token_id, getattr(config, "pad_token_id", None)
+    pad, known = tokenizer.pad_token_id, getattr(model.config, "pad_token_id", None)
     if pad is not None and known is not None and pad != known:
         doubts.append(f"pads with id {pad}, the model with {known}")
     if doubts:
@@ -264,10 +264,6 @@ def find_heads(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {}
 
 
-def _count_embeddings(model: PreTrainedModel) -> int:
-    return model.get_input_embeddings().num_embeddings  # type: ignore[return-value]
-
-
 def _length_limit(model: PreTrainedModel) -> int:
     """Tokens the model can read; RoBERTa-like models lose the rows up to their padding index."""
     limit = getattr(model.config, "max_position_embeddings", None)
@@ -276,10 +272,6 @@ def _length_limit(model: PreTrainedModel) -> int:
     embeddings = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
     padding = getattr(embeddings, "padding_idx", None)
     return limit - (padding + 1 if padding is not None else 0)
-
-
-def _is_rate(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _unreadable(name: str, err: Exception) -> str:

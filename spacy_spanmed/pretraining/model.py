@@ -5,8 +5,9 @@ embeddings, to which the decoder is tied.
 
 The cross-entropy over the vocabulary makes its gradients on the way. For each target the decoder
 gives a row as wide as the vocabulary. Made with stock operations, half a dozen float32 matrices of
-that size go through memory: logits, their float32 copy, log-probabilities, three gradients. Here one bfloat16 (or float32) matrix is made, and turned into
-the gradient of the logits in place, a few rows at a time, while they are in the cache.
+that size go through memory: logits, their float32 copy, log-probabilities, three gradients. Here one
+bfloat16 (or float32) matrix is made, and turned into the gradient of the logits in place, a few
+rows at a time, while they are in the cache.
 """
 
 from __future__ import annotations
@@ -174,6 +175,13 @@ class SpanBoundaryHead(nn.Module):
         return self.second(self.first(torch.cat([left, right, place.to(left.dtype)], dim=-1)))
 
 
+def word_embeddings(encoder: PreTrainedModel) -> torch.Tensor:
+    """RETURNS (Tensor): The encoder's word embeddings, (vocabulary, width)."""
+    weights = encoder.get_input_embeddings().weight
+    assert isinstance(weights, torch.Tensor)
+    return weights
+
+
 class PretrainingModel(nn.Module):
     """An encoder with its pretraining heads.
 
@@ -196,7 +204,7 @@ class PretrainingModel(nn.Module):
         freeze_encoder: bool,
     ):
         super().__init__()
-        vocabulary, width = _word_embeddings(encoder).shape
+        vocabulary, width = word_embeddings(encoder).shape
         hidden = encoder.config.hidden_size
         self.encoder = encoder
         self._layers = FastLayers(encoder) if FastLayers.supports(encoder) else None
@@ -295,7 +303,7 @@ class PretrainingModel(nn.Module):
         parts = [weights, weights * self.sbo_weight][: len(vectors)]
         total, losses, hits = tied_cross_entropy(
             torch.cat(vectors),
-            _word_embeddings(self.encoder),
+            word_embeddings(self.encoder),
             self.decoder_bias,
             labels.repeat(len(vectors)),
             torch.cat(parts),
@@ -307,12 +315,6 @@ class PretrainingModel(nn.Module):
         if self.sbo is not None:
             output["sbo_loss"] = means[1]
         return output
-
-
-def _word_embeddings(encoder: PreTrainedModel) -> torch.Tensor:
-    weights = encoder.get_input_embeddings().weight
-    assert isinstance(weights, torch.Tensor)
-    return weights
 
 
 def _initialise(module: nn.Module) -> None:

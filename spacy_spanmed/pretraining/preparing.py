@@ -11,10 +11,9 @@ import torch
 from rich.console import Console
 from transformers import TrainerCallback, set_seed
 
-from .arguments import training_arguments
 from .cache import load_sequences
 from .config import PretrainSettings
-from .encoder_files import LoadedEncoder, check_vocabulary, load_encoder
+from .encoder_files import LoadedEncoder, load_encoder
 from .model import PretrainingModel
 from .samples import (
     MaskedSamples,
@@ -27,7 +26,7 @@ from .texts.corpus import SequenceStream, TextCorpus
 from .texts.fingerprint import fingerprint
 from .texts.packing import PackedSequences, check_readable, count_pieces
 from .texts.sources import check_entry
-from .trainer import PretrainingTrainer
+from .trainer import PretrainingTrainer, training_arguments
 
 TRAIN, DEV, EXCLUDE = "train", "dev", "exclude"
 Fingerprints = dict[str, dict[str, Any]]
@@ -40,30 +39,22 @@ def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
     RETURNS (dict): See ``texts/fingerprint.py``, by role.
     RAISES (ValueError): A text does not exist, or is of no known format.
     """
-    roles = {TRAIN: settings.paths.train}
-    if settings.paths.dev:
-        roles[DEV] = settings.paths.dev
-    if settings.data.exclude:
-        roles[EXCLUDE] = [str(path) for path in settings.data.exclude]
-    streaming = settings.data.streaming
-    for entry in settings.paths.train + settings.paths.dev:
+    paths, data = settings.paths, settings.data
+    for entry in paths.train + paths.dev:
         check_entry(entry)
-    found = {role: fingerprint(texts, streaming) for role, texts in roles.items()}
+    roles = {TRAIN: paths.train}
+    if paths.dev:
+        roles[DEV] = paths.dev
+    if data.exclude:
+        roles[EXCLUDE] = [str(path) for path in data.exclude]
+    found = {role: fingerprint(texts, data.streaming) for role, texts in roles.items()}
     return {DEV: found[TRAIN], **found}
 
 
-def load_training_sequences(
+def _load_training_sequences(
     loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
 ) -> tuple[PackedSequences, SequenceStream | None]:
-    """Read the texts to train on.
-
-    loaded (LoadedEncoder): For its tokenizer.
-    settings (PretrainSettings): The run's settings.
-    known (dict): From :func:`fingerprint_texts`.
-    console (Console): For progress.
-    RETURNS (tuple): At least one sequence; with ``data.streaming`` the first ones, and the stream.
-    RAISES (ValueError): The texts can't be used, or hold less than one sequence.
-    """
+    """The texts to train on: all sequences, or with ``data.streaming`` the first, and the stream."""
     data, training = settings.data, settings.training
     corpus = TextCorpus(
         settings.paths.train,
@@ -89,7 +80,10 @@ def load_dev_sequences(
 ) -> PackedSequences:
     """Read the held-out texts.
 
-    loaded, settings, known, console: As in :func:`load_training_sequences`.
+    loaded (LoadedEncoder): For its tokenizer.
+    settings (PretrainSettings): The run's settings.
+    known (dict): From :func:`fingerprint_texts`.
+    console (Console): For progress.
     RETURNS (PackedSequences): At least one sequence.
     RAISES (ValueError): The texts can't be used, or hold less than one sequence.
     """
@@ -107,6 +101,7 @@ def load_dev_sequences(
 class Prepared(NamedTuple):
     """What a run works with.
 
+    settings (PretrainSettings): Its settings.
     loaded (LoadedEncoder): The starting encoder and its tokenizer.
     sequences (PackedSequences): The texts to train on, or, of a stream, the first ones, which stand
         for all.
@@ -117,6 +112,7 @@ class Prepared(NamedTuple):
     vocabulary (Vocabulary): For the 80/10/10 replacement.
     """
 
+    settings: PretrainSettings
     loaded: LoadedEncoder
     sequences: PackedSequences
     stream: SequenceStream | None
@@ -125,28 +121,52 @@ class Prepared(NamedTuple):
     masker_facts: dict[str, Any]
     vocabulary: Vocabulary
 
-    def samples(self, settings: PretrainSettings, count: int) -> MaskedSamples:
-        """The masked samples of a run.
+    def make_trainer(
+        self,
+        steps: int | None = None,
+        *,
+        save: bool = True,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> PretrainingTrainer:
+        """Make the trainer of a run.
 
-        settings (PretrainSettings): Masker, seed and batch size.
-        count (int): How many, over all passes.
-        RETURNS (MaskedSamples): In the order of training.
+        steps (int): Optimizer steps, default as many as ``training.total_tokens`` needs.
+        save (bool): Write checkpoints, default True.
+        callbacks (Sequence[TrainerCallback]): Further callbacks.
         """
-        masker, training, vocabulary = settings.masker, settings.training, self.vocabulary
-        seed, size = settings.system.seed, training.batch_size
+        settings, training = self.settings, self.settings.training
+        tokens_a_step = training.batch_size * self.sequences.mean_length
+        if steps is None:
+            steps = math.ceil(training.total_tokens / tokens_a_step)
+        arguments = training_arguments(settings, steps, save)
+        samples = self._make_samples(steps * training.batch_size)
+        return PretrainingTrainer(
+            self.model, arguments, settings, samples, tokens_a_step, callbacks
+        )
+
+    def _make_samples(self, count: int) -> MaskedSamples:
+        """So many masked samples in the order of training, over all passes."""
+        masker, training = self.settings.masker, self.settings.training
+        seed, size = self.settings.system.seed, training.batch_size
         if self.stream is not None:
             return StreamedSequences(
-                self.stream, masker, vocabulary, seed=seed, samples=count, batch_size=size
+                self.stream, masker, self.vocabulary, seed=seed, samples=count, batch_size=size
             )
         return MaskedSequences(
             self.sequences,
             masker,
-            vocabulary,
+            self.vocabulary,
             seed=seed,
             samples=count,
             batch_size=size,
             dynamic=training.dynamic_masking,
         )
+
+    def rebuild_model(self) -> PretrainingModel:
+        """The model before its training once more, for weights that were split over workers."""
+        settings = self.settings
+        loaded = load_encoder(settings.model.encoder, block_length=settings.training.block_length)
+        return build_model(loaded, self.sequences, settings)[0]
 
     def report(self) -> dict[str, Any]:
         """What was read, left out and kept; of a stream, in the pass under way."""
@@ -174,9 +194,8 @@ def prepare(
         block_length=settings.training.block_length,
         dropout=settings.model.dropout,
     )
-    check_vocabulary(loaded, settings.model.encoder)
     texts = texts or fingerprint_texts(settings)
-    sequences, stream = load_training_sequences(loaded, settings, texts, console)
+    sequences, stream = _load_training_sequences(loaded, settings, texts, console)
     check_readable(sequences, ", ".join(settings.paths.train))
     with console.status("Preparing the masker ..."):
         masker_facts = settings.masker.prepare(loaded.tokenizer, sequences)
@@ -185,41 +204,8 @@ def prepare(
     set_seed(settings.system.seed)
     model, taken_over = build_model(loaded, sequences, settings)
     vocabulary = make_vocabulary(loaded.tokenizer)
-    return Prepared(loaded, sequences, stream, model, taken_over, masker_facts, vocabulary)
-
-
-def rebuild(settings: PretrainSettings, sequences: PackedSequences) -> PretrainingModel:
-    """The model before its training once more, for weights that were split over workers."""
-    loaded = load_encoder(settings.model.encoder, block_length=settings.training.block_length)
-    return build_model(loaded, sequences, settings)[0]
-
-
-def make_trainer(
-    prepared: Prepared,
-    settings: PretrainSettings,
-    steps: int,
-    *,
-    save: bool = True,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> PretrainingTrainer:
-    """Make the trainer of a run.
-
-    prepared (Prepared): What it works with.
-    settings (PretrainSettings): The run's settings.
-    steps (int): Optimizer steps.
-    save (bool): Write checkpoints, default True.
-    callbacks (Sequence[TrainerCallback]): Further callbacks.
-    """
-    training = settings.training
-    count = steps * training.batch_size
-    samples = prepared.samples(settings, count)
-    return PretrainingTrainer(
-        prepared.model,
-        training_arguments(settings, steps, save),
-        settings,
-        samples,
-        training.batch_size * prepared.sequences.mean_length,
-        callbacks,
+    return Prepared(
+        settings, loaded, sequences, stream, model, taken_over, masker_facts, vocabulary
     )
 
 

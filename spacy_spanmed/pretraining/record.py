@@ -29,7 +29,7 @@ COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
 COSMETIC_SECTIONS = {"paths", "logging"}
 PACKAGE = Path(__file__).parents[1]
 HERE = Path(__file__).parent
-TEXTS, REPORTING = HERE / "texts", HERE / "reporting"
+TEXTS, REPORTING = HERE / "texts", HERE / "reporting.py"
 LAYERS, TEXT_FILES = PACKAGE / "encoder" / "cpu", Path(text_files.__file__)
 
 
@@ -43,13 +43,12 @@ def text_code() -> dict[str, str]:
 
 
 def run_code() -> dict[str, str]:
-    """The code that decides what comes out of a run: all of this folder but ``reporting/``, and
+    """The code that decides what comes out of a run: all of this folder but ``reporting.py``, and
     the layers and the reader of text files that it computes with.
 
     RETURNS (dict): SHA-256 by path in the package.
     """
-    own = (path for path in HERE.rglob("*.py") if not path.is_relative_to(REPORTING))
-    return _hash_code([*own, *LAYERS.glob("*.py"), TEXT_FILES])
+    return _hash_code({*HERE.rglob("*.py"), *LAYERS.glob("*.py"), TEXT_FILES} - {REPORTING})
 
 
 def _hash_code(files: Iterable[Path]) -> dict[str, str]:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from ..util.files import write_json
+from ..util.files import write_atomically, write_json
 from ..util.provenance import git_commit
 from . import checkpoints, record
-from .arguments import check_arguments, keep_precision
-from .config import PretrainSettings
+from .config import Paths, Precision, PretrainSettings
 from .distributed import connect_workers, lost_worker_explained, on_main
+from .encoder_files import publish, save_encoder
 from .evaluation import evaluate, warn_of_untrained
-from .preparing import (
-    Prepared,
-    fingerprint_texts,
-    load_dev_sequences,
-    make_trainer,
-    prepare,
-    rebuild,
-)
-from .publishing import check_output, find_finished, finish, write_results
-from .reporting.progress import ConsoleProgress
+from .preparing import Prepared, fingerprint_texts, load_dev_sequences, prepare
+from .reporting import ConsoleProgress, draw_curves
 from .texts.packing import PackedSequences
-from .trainer import PretrainingTrainer, logged_seconds
+from .trainer import PretrainingTrainer, check_arguments, logged_seconds, use_bfloat16
 
+RECORD_FILE = "pretraining.json"
 Figures = dict[str, dict[str, float]]  # held-out losses by masker
 
 
@@ -57,7 +52,7 @@ def pretrain(
             run = _Run(
                 settings, source, console if workers.is_main_process else Console(quiet=True)
             )
-            finished = None if restart else run.find_finished()
+            finished = None if restart else on_main(run.find_finished)
             return run.train(restart) if finished is None else finished
 
 
@@ -83,22 +78,15 @@ class _Run:
     def find_finished(self) -> dict[str, Any] | None:
         """RETURNS (dict): The record of this run if it has been finished before; what it may not
         have written after its encoder, because it was killed, is written now."""
-        finished = on_main(lambda: find_finished(self.paths, self.fingerprint))
-        if finished is not None:
-            hint = f"'{self.paths.output}' is the finished result of this config; see --restart."
-            self.console.print(hint, markup=False)
-            on_main(lambda: self._write_again(finished))
-        return finished
-
-    def _write_again(self, finished: dict[str, Any]) -> None:
+        finished = checkpoints.read_json(self.paths.output / RECORD_FILE)
+        if not isinstance(finished, dict) or finished.get("fingerprint") != self.fingerprint:
+            return None
+        hint = f"'{self.paths.output}' is the finished result of this config; see --restart."
+        self.console.print(hint, markup=False)
         write_results(finished, self.paths, self.console)
-        if self._started() is not None:
+        if checkpoints.read_run(self.paths.checkpoints).get("fingerprint") == self.fingerprint:
             checkpoints.discard(self.paths.checkpoints)
-
-    def _started(self) -> dict[str, Any] | None:
-        """The run file beside the checkpoints, if it is of this run."""
-        started = checkpoints.read_json(self.paths.checkpoints / checkpoints.RUN_FILE) or {}
-        return started if started.get("fingerprint") == self.fingerprint else None
+        return finished
 
     def train(self, restart: bool) -> dict[str, Any]:
         """Train from the last checkpoint, or from the start, and publish the result.
@@ -107,16 +95,12 @@ class _Run:
         RETURNS (dict): The record.
         """
         settings, console = self.settings, self.console
-        checkpoint = on_main(lambda: self._take_up(restart))
-        workers, directory = connect_workers(), self.paths.checkpoints
-        settings.training.precision = on_main(
-            lambda: keep_precision(directory, settings, workers, console.print)
-        )
+        checkpoint, settings.training.precision = on_main(lambda: self._take_up(restart))
         prepared = prepare(settings, console, self.texts)
         dev = load_dev_sequences(prepared.loaded, settings, self.texts, console)
         progress = ConsoleProgress(console)
-        trainer = self._make_trainer(prepared, progress)
-        before = on_main(lambda: self._measure_start(prepared, dev, trainer.args.world_size))
+        trainer = prepared.make_trainer(callbacks=[progress])
+        before = on_main(lambda: self._measure_start(prepared, dev))
         if prepared.taken_over:
             rows = len(prepared.model.decoder_bias)
             warn_of_untrained(before, rows, settings.model.encoder)
@@ -127,26 +111,24 @@ class _Run:
         finally:
             progress.close()
         console.print("Measuring the pretrained encoder on held-out text ...")
-        model = trainer.trained_model(lambda: rebuild(settings, prepared.sequences))
-        prepared = prepared._replace(model=model)
+        prepared = prepared._replace(model=trainer.trained_model(prepared.rebuild_model))
         after = on_main(lambda: self._measure(prepared, dev))
         result = self._describe(prepared, dev, trainer, before, after)
         on_main(lambda: self._conclude(prepared, result))
         return result
 
-    def _take_up(self, restart: bool) -> Path | None:
-        """The checkpoint to go on from, after all that is no part of this run is out of the way."""
-        directory = self.paths.checkpoints
+    def _take_up(self, restart: bool) -> tuple[Path | None, Precision]:
+        """The checkpoint to go on from, after all that is no part of this run is out of the way,
+        and the precision to go on in."""
+        directory, tell = self.paths.checkpoints, self.console.print
         if restart:
             checkpoints.discard(directory)
         checkpoints.check_run(directory, self.fingerprint, self.identity)
-        return checkpoints.recover(directory, tell=self.console.print)
-
-    def _make_trainer(self, prepared: Prepared, progress: ConsoleProgress) -> PretrainingTrainer:
-        training = self.settings.training
-        tokens_a_step = training.batch_size * prepared.sequences.mean_length
-        steps = math.ceil(training.total_tokens / tokens_a_step)
-        return make_trainer(prepared, self.settings, steps, callbacks=[progress])
+        checkpoint = checkpoints.recover(directory, tell)
+        workers = connect_workers().num_processes
+        return checkpoint, keep_precision(
+            directory, self.settings.training.precision, workers, tell
+        )
 
     def _measure(self, prepared: Prepared, dev: PackedSequences) -> Figures:
         return evaluate(
@@ -157,10 +139,10 @@ class _Run:
             masker=self.settings.masker,
         )
 
-    def _measure_start(self, prepared: Prepared, dev: PackedSequences, processes: int) -> Figures:
+    def _measure_start(self, prepared: Prepared, dev: PackedSequences) -> Figures:
         """The losses before training, measured once and kept beside the checkpoints."""
-        started = self._started()
-        if started is not None:
+        started = checkpoints.read_run(self.paths.checkpoints)
+        if started.get("fingerprint") == self.fingerprint:
             return started["before"]
         self.console.print("Measuring the starting encoder on held-out text ...")
         before = self._measure(prepared, dev)
@@ -168,7 +150,7 @@ class _Run:
             "fingerprint": self.fingerprint,
             "identity": self.identity,
             "precision": self.settings.training.precision,
-            "processes": processes,
+            "processes": connect_workers().num_processes,
             "before": before,
         }
         write_json(self.paths.checkpoints / checkpoints.RUN_FILE, run)
@@ -194,6 +176,7 @@ class _Run:
             "config": self.source,
             "seed": settings.system.seed,
             "git_commit": self.commit,
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "versions": record.versions(),
             "data": {**self.data, **texts},
             "train_documents": sequences.documents,
@@ -218,6 +201,91 @@ class _Run:
         }
 
     def _conclude(self, prepared: Prepared, result: dict[str, Any]) -> None:
-        finish(self.paths.output, prepared.model, prepared.loaded, result)
+        """Write encoder, tokenizer, heads and record beside their place, then move them there."""
+        output, loaded = self.paths.output, prepared.loaded
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = output.with_name(f".{output.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run killed at this point
+        remedy = (
+            "Free some space, then give the same command again: it only has to write the result."
+        )
+        with checkpoints.writing(temporary, remedy):
+            save_encoder(
+                temporary,
+                prepared.model.encoder,
+                loaded.tokenizer,
+                prepared.model.head_state(),
+                loaded.dropout,
+            )
+            write_json(temporary / RECORD_FILE, result)
+            publish(temporary, output)
         write_results(result, self.paths, self.console)
         checkpoints.discard(self.paths.checkpoints)
+
+
+def keep_precision(
+    directory: Path, precision: Precision, workers: int, tell: Callable[[str], None]
+) -> Precision:
+    """The precision to compute in: on a machine where "auto" means another one than where a run
+    began, that of its beginning.
+
+    directory (Path): The run's checkpoints.
+    precision (str): Of its settings.
+    workers (int): Of now; if they are more or fewer than before, that is told.
+    tell (Callable): Called with a sentence for each difference.
+    RETURNS (str): "float32" or "bfloat16".
+    """
+    here: Precision = "bfloat16" if use_bfloat16(precision) else "float32"
+    if not checkpoints.list_checkpoints(directory):
+        return here
+    run = checkpoints.read_run(directory)
+    began, processes = run.get("precision", here), run.get("processes", workers)
+    if began != here:
+        tell(f"Going on in {began}, in which the run began; {here} would be faster here.")
+    if processes != workers:
+        tell(
+            f"The run began with {processes} worker(s), now it has {workers}: the batches stay "
+            "the same, but dropout and the order of sums differ."
+        )
+    return began
+
+
+def check_output(paths: Paths) -> None:
+    """Check, before a run, that its result may take the place of what is there.
+
+    paths (Paths): Of the config.
+    RAISES (ValueError): ``output`` is no folder of its own: it holds other files than an earlier
+        result, or is where the run keeps something.
+    """
+    output = paths.output.resolve()
+    advice = "Name a folder that does not exist yet, such as 'training/encoder'."
+    for name, path in (("checkpoints", paths.checkpoints), ("cache", paths.cache_folder)):
+        if path.resolve().is_relative_to(output):
+            raise ValueError(
+                f"paths.output is '{paths.output}', which the finished encoder will replace as a "
+                f"whole, with paths.{name} ('{path}') inside. {advice}"
+            )
+    if not output.exists():
+        return
+    ours = (output / RECORD_FILE).is_file()
+    if not output.is_dir() or (not ours and any(output.iterdir())):
+        raise ValueError(
+            f"paths.output is '{paths.output}', which the finished encoder would replace, but it "
+            f"is not the result of a pretraining (it has no {RECORD_FILE}). {advice}"
+        )
+
+
+def write_results(result: dict[str, Any], paths: Paths, console: Console) -> None:
+    """Write the record of a finished run where the config wants it, and draw its curves.
+
+    result (dict): The record.
+    paths (Paths): Of the config.
+    console (Console): To say that the curves cannot be drawn.
+    """
+    write_json(paths.metrics, result)
+    figure = paths.curves or paths.metrics.with_suffix(".svg")
+    try:
+        write_atomically(figure, draw_curves(result))
+    except ImportError:
+        hint = "The curves are not drawn: for that, pip install 'spacy_spanmed[pretrain]'."
+        console.print(hint, markup=False)

@@ -1,17 +1,19 @@
-"""The Hugging Face Trainer, made resumable to the step and strict about broken losses."""
+"""The Hugging Face Trainer: told the settings of a run, made resumable to the step, and strict about
+broken losses."""
 
 from __future__ import annotations
 
+import os
 import time
-import warnings
+from collections import defaultdict
 from collections.abc import Callable, Sequence, Sized
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from accelerate.utils import set_seed
-from safetensors.torch import save_file
 from torch.utils.data import Dataset, Sampler, SequentialSampler
 from transformers import (
     PrinterCallback,
@@ -20,12 +22,12 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer import Trainer
+from transformers.trainer import TRAINING_ARGS_NAME, Trainer
 
 from ..encoder.cpu.memory import keep_freed_memory
+from ..encoder.cpu.precision import resolve_precision
 from . import checkpoints
 from .config import PretrainSettings, Training
-from .encoder_files import WEIGHTS_FILE
 from .model import PretrainingModel
 from .samples import MaskedSequence, collate
 
@@ -35,6 +37,8 @@ REMEDY = (
     'training.precision to "float32", and start anew with --restart'
 )
 LOSSES = ("loss", "mlm_loss", "sbo_loss")
+# Packages that can write the reports, any of them.
+REPORT_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
 
 
 class PretrainingTrainer(Trainer):
@@ -69,26 +73,24 @@ class PretrainingTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         # The Trainer then counts the targets of a whole batch, and leaves the average to us.
         self.model_accepts_loss_kwargs = True
+        self.use_cpu_amp = False  # accelerate has the model autocast already
         self.settings = settings
         self._samples = cast(Sized, train_dataset)
         self._directory = settings.paths.checkpoints
         self.tokens_a_step = tokens_a_step
-        self._sums: dict[str, torch.Tensor] = {}
+        self._sums: defaultdict[str, Any] = defaultdict(float)  # of losses, since the last line
         self._window = (0.0, 0)  # time and step of the last line of the log
-        self._seconds_before = 0.0
 
     def train(
         self, resume_from_checkpoint: str | bool | None = None, *args: Any, **kwargs: Any
     ) -> Any:
         """Train, counting the seconds that an interrupted run has already taken."""
-        step = 0
+        state = TrainerState()
         if isinstance(resume_from_checkpoint, str):
             path = Path(resume_from_checkpoint) / "trainer_state.json"
             state = TrainerState.load_from_json(str(path))
-            self._seconds_before = logged_seconds(state)
-            step = state.global_step
-        self._started = time.perf_counter()
-        self._window = (self._started, step)
+        now = time.perf_counter()
+        self._window, self._started = (now, state.global_step), now - logged_seconds(state)
         if self.args.device.type == "cpu":
             keep_freed_memory()
         if self.settings.training.compile:
@@ -108,12 +110,6 @@ class PretrainingTrainer(Trainer):
             # FSDP puts its own name first.
             self.optimizer = make_optimizer(self.model, self.settings.training, decayed, "encoder.")
         return self.optimizer
-
-    def autocast_smart_context_manager(self, cache_enabled: bool | None = True) -> Any:
-        """Without the Trainer's warning about its own use of torch."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return super().autocast_smart_context_manager(cache_enabled)
 
     def compute_loss(
         self,
@@ -139,14 +135,13 @@ class PretrainingTrainer(Trainer):
         loss = output["loss"] * share
         everywhere = self.accelerator.reduce(loss.detach(), "mean")
         if not torch.isfinite(everywhere):
-            raise ValueError(
-                f"The loss became {everywhere.item()} at step {self.state.global_step + 1}, so "
-                f"training stopped: {REMEDY}{self._last_good()}."
+            step = self.state.global_step + 1
+            raise self._broken(
+                f"The loss became {everywhere.item()} at step {step}, so training stopped"
             )
         for name in LOSSES:
             if name in output:
-                value = output[name].detach() * share
-                self._sums[name] = self._sums[name] + value if name in self._sums else value
+                self._sums[name] += output[name].detach() * share
         return (loss, output) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -154,14 +149,14 @@ class PretrainingTrainer(Trainer):
         if "loss" in logs and self._sums:
             now, step = time.perf_counter(), self.state.global_step
             then, last_step = self._window
+            steps = step - last_step
             for name, total in self._sums.items():
-                logs[name] = self._nested_gather(total).mean().item() / (step - last_step)
-            self._sums = {}
-            speed = (step - last_step) * self.tokens_a_step / (now - then)
+                logs[name] = self._nested_gather(total).mean().item() / steps
             logs["tokens"] = round(step * self.tokens_a_step)
-            logs["tokens_per_second"] = round(speed, 1)
-            logs["seconds"] = round(self._seconds_before + now - self._started, 2)
+            logs["tokens_per_second"] = round(steps * self.tokens_a_step / (now - then), 1)
+            logs["seconds"] = round(now - self._started, 2)
             self._window = (now, step)
+            self._sums.clear()
         super().log(logs, start_time)
 
     def trained_model(self, rebuild: Callable[[], PretrainingModel]) -> PretrainingModel:
@@ -180,12 +175,9 @@ class PretrainingTrainer(Trainer):
         return model.to(self.args.device)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """Weights only, as safetensors: the Trainer would add a pickle of its arguments."""
-        directory = Path(output_dir or self._directory)
-        directory.mkdir(parents=True, exist_ok=True)
-        state = state_dict or self.model.state_dict()
-        weights = {k: v.detach().cpu().contiguous() for k, v in state.items()}
-        save_file(weights, directory / WEIGHTS_FILE, metadata={"format": "pt"})
+        """Without the pickle of its arguments that the Trainer adds."""
+        super()._save(output_dir, state_dict)
+        (Path(output_dir or self._directory) / TRAINING_ARGS_NAME).unlink()
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Write, seal and prune.
@@ -193,20 +185,22 @@ class PretrainingTrainer(Trainer):
         RAISES (ValueError): The weights are not finite, or the disk is full. The last checkpoint
             stays as it was.
         """
-        step = self.state.global_step
+        step, directory = self.state.global_step, self._directory
         if not all(torch.isfinite(p).all() for p in model.parameters()):
-            raise ValueError(
+            raise self._broken(
                 f"The weights are no finite numbers after step {step}, so training stopped before "
-                f"they were saved: {REMEDY}{self._last_good()}."
+                "they were saved"
             )
-        directory = self._directory
         target = directory / f"{checkpoints.PREFIX}{step}"
-        with checkpoints.writing(target, remedy=self._remedy(target)):
+        kept = [p.name for p in checkpoints.list_checkpoints(directory) if p != target]
+        last = f"from {kept[0]}, which is whole" if kept else "from the beginning"
+        remedy = f"Free some space, then give the same command again: the run goes on {last}."
+        with checkpoints.writing(target, remedy):
             super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
-        if self.is_world_process_zero():
-            with checkpoints.writing(target, remedy=self._remedy(target)):
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
                 checkpoints.seal(target)
+        if self.is_world_process_zero():
             checkpoints.prune(directory, KEEP_CHECKPOINTS)
         self.accelerator.wait_for_everyone()
 
@@ -220,21 +214,18 @@ class PretrainingTrainer(Trainer):
             assert part is not None  # both have been made by now
             part.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
 
-    def _last_good(self) -> str:
-        """How to make use of what was learned before the numbers broke."""
+    def _broken(self, what: str) -> ValueError:
+        """The error to end with when the numbers broke: what to change, and what can be used."""
         kept = checkpoints.newest_complete(self._directory)
-        if kept is None:
-            return ""
-        return (
-            f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} with "
-            "other --paths.checkpoints"
+        good = (
+            ""
+            if kept is None
+            else (
+                f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} with "
+                "other --paths.checkpoints"
+            )
         )
-
-    def _remedy(self, target: Path) -> str:
-        """How to go on when a checkpoint cannot be written."""
-        kept = [p.name for p in checkpoints.list_checkpoints(target.parent) if p != target]
-        last = f"from {kept[0]}, which is whole" if kept else "from the beginning"
-        return f"Free some space, then give the same command again: the run goes on {last}."
+        return ValueError(f"{what}: {REMEDY}{good}.")
 
 
 def make_optimizer(
@@ -288,3 +279,104 @@ class Rhythm(TrainerCallback):
 def logged_seconds(state: TrainerState) -> float:
     """Seconds of training up to the last line of a run's log, interruptions left out."""
     return max((entry.get("seconds", 0.0) for entry in state.log_history), default=0.0)
+
+
+def use_bfloat16(precision: str) -> bool:
+    """Whether to compute under bfloat16 autocast.
+
+    precision (str): "float32", "bfloat16" or "auto": where it is the faster of the two.
+    RETURNS (bool): True for autocast.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return resolve_precision(precision, device) == "bfloat16"
+
+
+def reset_precision() -> None:
+    """Make the Trainer compute in float32 unless its own arguments say otherwise.
+
+    TrainingArguments leave their precision behind in the environment, where the arguments of the
+    next run in the same process find it.
+    """
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)
+
+
+def training_arguments(
+    settings: PretrainSettings, steps: int, save: bool = True
+) -> TrainingArguments:
+    """Translate the settings for the Trainer.
+
+    settings (PretrainSettings): The run's settings.
+    steps (int): Optimizer steps of the run.
+    save (bool): Write checkpoints, default True.
+    RETURNS (TrainingArguments): On the CPU only where there is no GPU.
+    RAISES (ValueError): ``training.fsdp`` is no option the Trainer knows.
+    """
+    training = settings.training
+    cuda = torch.cuda.is_available()
+    reset_precision()
+    try:
+        args = TrainingArguments(
+            output_dir=str(settings.paths.checkpoints),
+            max_steps=steps,
+            gradient_accumulation_steps=training.accumulate_gradient,
+            learning_rate=training.learn_rate,
+            lr_scheduler_type="linear",
+            warmup_steps=round(training.warmup * steps),
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.grad_clip,
+            bf16=use_bfloat16(training.precision),
+            use_cpu=not cuda,
+            fsdp=training.fsdp,
+            logging_dir=str(settings.paths.checkpoints / "tensorboard"),
+            logging_steps=training.log_every,
+            logging_nan_inf_filter=False,
+            save_strategy="steps" if save else "no",
+            save_steps=training.checkpoint_every,
+            save_total_limit=None,  # pruned by our trainer, which knows the complete ones
+            seed=settings.system.seed,
+            disable_tqdm=True,
+            report_to=list(settings.logging.report_to) or "none",
+            remove_unused_columns=False,
+            dataloader_pin_memory=cuda,
+            ddp_find_unused_parameters=False,
+            log_level="error",
+        )
+    except ValueError as err:
+        if not training.fsdp:
+            raise
+        raise ValueError(f'training.fsdp = "{training.fsdp}" cannot be used: {err}') from err
+    args._n_gpu = min(args.n_gpu, 1)  # several GPUs need torchrun: flat positions cannot be split
+    args.average_tokens_across_devices = args.world_size > 1
+    parts = args.world_size * training.accumulate_gradient
+    args.per_device_train_batch_size = training.batch_size // parts
+    return args
+
+
+def check_arguments(settings: PretrainSettings, workers: int) -> None:
+    """Check early what the Trainer would find out late, or not at all.
+
+    settings (PretrainSettings): The run's settings.
+    workers (int): Processes that work on the run.
+    RAISES (ValueError): The batch cannot be split evenly over workers and parts, a package to
+        report to is not installed, or there are no GPUs to split a model over.
+    """
+    training = settings.training
+    parts = workers * training.accumulate_gradient
+    if training.batch_size % parts:
+        raise ValueError(
+            f"batch_size is {training.batch_size}, which cannot be split evenly over "
+            f"{workers} processes x {training.accumulate_gradient} parts: make it a "
+            f"multiple of {parts}."
+        )
+    if training.fsdp and (workers == 1 or not torch.cuda.is_available()):
+        raise ValueError(
+            f'training.fsdp = "{training.fsdp}" splits the model over the GPUs of several workers, '
+            f"but there is {'one worker' if workers == 1 else 'no GPU'}: start one for each GPU "
+            'with torchrun, or set training.fsdp to "".'
+        )
+    for name in settings.logging.report_to:
+        if not any(find_spec(package) for package in REPORT_PACKAGES[name]):
+            raise ValueError(
+                f'logging.report_to names "{name}", which is not installed: pip install {name}, '
+                "or leave it out."
+            )

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
-from spacy_spanmed.pretraining import publishing
+from spacy_spanmed.pretraining import run as run_module
 
 SYLLABLES = ("ka", "lo", "mi", "ne", "pu", "ra", "so", "ti", "vu", "xe")
 
@@ -41,7 +41,7 @@ def one_thread():
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch):
     """Drawing takes longer than training a tiny model."""
-    monkeypatch.setattr(publishing, "draw_curves", lambda record: b"<svg/>")
+    monkeypatch.setattr(run_module, "draw_curves", lambda record: b"<svg/>")
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from io import StringIO
 import torch
 from rich.console import Console
 
-from spacy_spanmed.pretraining import publishing
+from spacy_spanmed.pretraining import run as run_module
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.run import pretrain
 
@@ -43,7 +43,7 @@ def start_workers(function, *args, ranks=2):
 
 def _work(function, args, rank, ranks, port):
     torch.set_num_threads(1)
-    publishing.draw_curves = lambda record: b"<svg/>"
+    run_module.draw_curves = lambda record: b"<svg/>"
     if ranks > 1:
         os.environ.update(
             RANK=str(rank),

@@ -32,7 +32,7 @@ def imported(path):
 def test_each_module_is_in_the_right_set(name):
     folder = name.split("/")[1]
     assert (name in record.text_code()) == (folder == "texts")
-    assert (name in record.run_code()) == (folder != "reporting")
+    assert (name in record.run_code()) == (folder != "reporting.py")
 
 
 def test_code_outside_the_folder_counts_too():
@@ -53,14 +53,9 @@ def test_texts_are_made_sequences_by_the_code_that_names_the_cache():
 
 
 def test_what_only_reports_has_no_part_in_the_weights():
-    """Only the run, and what publishes its figure, use what the identity leaves out."""
-    users = {
-        name
-        for name in MODULES
-        if "/reporting/" not in name
-        and any("/reporting/" in used for used in imported(PACKAGE / name))
-    }
-    assert users == {"pretraining/run.py", "pretraining/publishing.py"}
+    """Only the run uses what the identity leaves out."""
+    users = {name for name in MODULES if "pretraining/reporting.py" in imported(PACKAGE / name)}
+    assert users == {"pretraining/run.py"}
 
 
 def test_changed_code_is_another_run(tiny_encoder, monkeypatch):

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from spacy_spanmed.encoder.cpu import precision as precision_module
-from spacy_spanmed.pretraining import checkpoints, publishing
+from spacy_spanmed.pretraining import checkpoints
 from spacy_spanmed.pretraining import run as run_module
 from spacy_spanmed.pretraining.model import PretrainingModel
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer
@@ -90,7 +90,7 @@ def die_at(moment, config_file, output):
 
         checkpoints.delete = delete
     elif moment == "before the result is in place":
-        publishing.publish = die
+        run_module.publish = die
     elif moment == "before the record is written":
         run_module.write_results = die
     with output.open("w") as out:
@@ -181,7 +181,7 @@ def test_full_disk_at_the_end_costs_no_training(config_file, tmp_path, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "save_encoder", full)
+        patch.setattr(run_module, "save_encoder", full)
         with pytest.raises(ValueError, match="No space left.*Free some space"):
             run(config_file, EXACT)
     assert not [p for p in tmp_path.iterdir() if p.name.endswith(".tmp")]

@@ -1,12 +1,15 @@
 """Whole runs of a tiny model: result, record, refusals."""
 
 import json
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_spanmed.pretraining import checkpoints
+from spacy_spanmed.pretraining.run import keep_precision
+from spacy_spanmed.util.files import write_json
 from tests.pretraining.conftest import make_texts, write_jsonl
 from tests.pretraining.processes import run
 from tests.pretraining.test_resume import EXACT
@@ -22,6 +25,8 @@ def test_run_learns_and_publishes_a_hugging_face_directory(config_file, tmp_path
     assert after["span"]["sbo_loss"] < before["span"]["sbo_loss"]
     assert result["steps"] == result["curve"][-1]["step"] == 157
     assert result["tokens"] == 157 * 8 * 32
+    age = datetime.now(timezone.utc) - datetime.fromisoformat(result["date"])
+    assert timedelta(0) <= age < timedelta(minutes=10) and result["date"].endswith("+00:00")
     assert "tokens/s" in output and "SBO" in output and "left" in output
 
     assert json.loads((tmp_path / "metrics" / "pretraining.json").read_text()) == result
@@ -164,3 +169,11 @@ def test_held_out_texts_are_not_trained_on(config_file, tmp_path, streaming):
     report = result["data"]["train"]["texts"]
     assert report["documents_in_dev"] == 20 or (streaming and report["documents_in_dev"] > 0)
     assert result["data"]["dev"]["texts"]["documents_in_dev"] == 0
+
+
+def test_number_of_workers_is_compared(tmp_path):
+    (tmp_path / "checkpoint-5").mkdir()
+    write_json(tmp_path / checkpoints.RUN_FILE, {"processes": 2})
+    told = []
+    assert keep_precision(tmp_path, "float32", 3, told.append) == "float32"
+    assert len(told) == 1 and "began with 2 worker(s), now it has 3" in told[0]

@@ -11,7 +11,7 @@ from spacy_spanmed.cli.common import CONTEXT_SETTINGS
 from spacy_spanmed.cli.estimate import estimate as command
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.maskers import PMIMasker
-from spacy_spanmed.pretraining.reporting.estimate import Speed, estimate, measure_speed, read_speed
+from spacy_spanmed.pretraining.reporting import Speed, measure_speed, read_speed
 
 app = typer.Typer()
 app.command("estimate", context_settings=CONTEXT_SETTINGS)(command)
@@ -24,9 +24,9 @@ def call(*arguments):
 
 def test_arithmetic():
     speed = Speed(1000.0, "as given", {})
-    alone = estimate(3.6e6, speed, 1, efficiency=0.5)
+    alone = speed.estimate(3.6e6, 1, efficiency=0.5)
     assert (alone.hours, alone.tokens_per_worker) == (1.0, 3.6e6)  # alone it waits for nobody
-    together = estimate(3.6e6, speed, 4, efficiency=0.5)
+    together = speed.estimate(3.6e6, 4, efficiency=0.5)
     assert (together.hours, together.tokens_per_worker) == (0.5, 0.9e6)
     assert together.tokens_per_second == 2000
 

@@ -1,6 +1,5 @@
 """Switches that are passed on: reports, torch.compile, FSDP."""
 
-import json
 import os
 
 import pytest
@@ -8,11 +7,11 @@ import torch
 from transformers import TrainerCallback, integrations
 from transformers.trainer_utils import FSDPOption
 
-from spacy_spanmed.pretraining import arguments, checkpoints
-from spacy_spanmed.pretraining.arguments import check_arguments, training_arguments
+from spacy_spanmed.pretraining import trainer
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.encoder_files import load_encoder
 from spacy_spanmed.pretraining.model import PretrainingModel
+from spacy_spanmed.pretraining.trainer import check_arguments, training_arguments
 from tests.pretraining.processes import run
 
 SHORT = {"training.total_tokens": 2 * 8 * 32, "training.dev_blocks": 8, "training.log_every": 1}
@@ -33,7 +32,7 @@ class Reports(TrainerCallback):
 def test_reports_and_compile_reach_what_they_are_for(config_file, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled.append(type(self)))
-    monkeypatch.setattr(arguments, "find_spec", lambda name: name)
+    monkeypatch.setattr(trainer, "find_spec", lambda name: name)
     registered = integrations.integration_utils.INTEGRATION_TO_CALLBACK
     monkeypatch.setitem(registered, "tensorboard", Reports)
     monkeypatch.setattr(Reports, "found", [])
@@ -49,7 +48,7 @@ def test_reports_and_compile_reach_what_they_are_for(config_file, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])
 def test_missing_package_is_named_before_anything_is_done(config_file, monkeypatch, name):
-    monkeypatch.setattr(arguments, "find_spec", lambda package: None)
+    monkeypatch.setattr(trainer, "find_spec", lambda package: None)
     report_to(config_file, name)
     with pytest.raises(ValueError, match=f'names "{name}".*pip install {name}'):
         run(config_file, {"paths.train": "none.jsonl"})
@@ -79,13 +78,3 @@ def test_fsdp_wraps_layers_but_not_the_embeddings(tiny_encoder):
         encoder, block_length=32, sbo_weight=1.0, sbo_position_width=8, freeze_encoder=False
     )
     assert model._no_split_modules == ["BertLayer"]
-
-
-def test_number_of_workers_is_compared(tmp_path, config_file):
-    settings = type("Settings", (), {"training": type("T", (), {"precision": "float32"})})
-    (tmp_path / "checkpoint-5").mkdir()
-    (tmp_path / checkpoints.RUN_FILE).write_text(json.dumps({"processes": 2}))
-    told = []
-    workers = type("Workers", (), {"num_processes": 3})
-    assert arguments.keep_precision(tmp_path, settings, workers, told.append) == "float32"
-    assert len(told) == 1 and "began with 2 worker(s), now it has 3" in told[0]

@@ -7,9 +7,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from spacy_spanmed.pretraining import publishing
+from spacy_spanmed.pretraining import reporting
+from spacy_spanmed.pretraining import run as run_module
 from spacy_spanmed.pretraining.config import Paths
-from spacy_spanmed.pretraining.reporting import curves
+from spacy_spanmed.pretraining.run import write_results
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,7 +48,7 @@ def texts(monkeypatch):
 
 
 def test_figure_shows_all_curves_with_names(texts):
-    svg = curves.draw_curves(make_record())
+    svg = reporting.draw_curves(make_record())
     root = ET.fromstring(svg)
     assert root.tag == f"{SVG}svg"
     assert b"<dc:date>" not in svg
@@ -64,12 +65,12 @@ def test_figure_shows_all_curves_with_names(texts):
 
 
 def test_figure_depends_on_the_record_alone():
-    first = curves.draw_curves(make_record())
-    assert first == curves.draw_curves(make_record())
+    first = reporting.draw_curves(make_record())
+    assert first == reporting.draw_curves(make_record())
 
 
 def test_run_without_the_boundary_objective(texts):
-    curves.draw_curves(make_record(sbo=False))
+    reporting.draw_curves(make_record(sbo=False))
     assert not [text for text in texts if "boundary" in text]
 
 
@@ -85,7 +86,7 @@ def test_run_without_the_boundary_objective(texts):
     ],
 )
 def test_tokens_are_shortened(tokens, text):
-    assert curves.format_tokens(tokens) == text
+    assert reporting.format_tokens(tokens) == text
 
 
 def make_paths(tmp_path, **overrides):
@@ -95,10 +96,10 @@ def make_paths(tmp_path, **overrides):
 
 
 def test_figure_lies_beside_the_record_or_where_the_config_wants_it(tmp_path):
-    publishing.write_results(make_record(), make_paths(tmp_path), Console(file=StringIO()))
+    write_results(make_record(), make_paths(tmp_path), Console(file=StringIO()))
     assert (tmp_path / "metrics" / "run.svg").read_bytes()
     paths = make_paths(tmp_path, curves=tmp_path / "figures" / "a.svg")
-    publishing.write_results(make_record(), paths, Console(file=StringIO()))
+    write_results(make_record(), paths, Console(file=StringIO()))
     assert (tmp_path / "figures" / "a.svg").read_bytes()
 
 
@@ -110,9 +111,9 @@ def test_without_matplotlib_there_is_a_hint_and_a_record(tmp_path, monkeypatch):
             raise ImportError("No module named 'matplotlib'")
         return original(name, *args, **kwargs)
 
-    monkeypatch.setattr(publishing, "draw_curves", curves.draw_curves)
+    monkeypatch.setattr(run_module, "draw_curves", reporting.draw_curves)
     monkeypatch.setattr(builtins, "__import__", no_matplotlib)
     out = StringIO()
-    publishing.write_results(make_record(), make_paths(tmp_path), Console(file=out, width=200))
+    write_results(make_record(), make_paths(tmp_path), Console(file=out, width=200))
     assert "pip install 'spacy_spanmed[pretrain]'" in out.getvalue()
     assert [p.name for p in (tmp_path / "metrics").iterdir()] == ["run.json"]
