@@ -91,15 +91,19 @@ def find_fault(checkpoint: Path) -> str | None:
 
 def list_checkpoints(directory: Path) -> list[Path]:
     """Checkpoint directories, complete or not, the newest (highest step) first."""
-    found = [p for p in directory.glob(f"{PREFIX}*") if p.name[len(PREFIX) :].isdigit()]
-    return sorted(found, key=lambda p: int(p.name[len(PREFIX) :]), reverse=True)
+    steps = {p: p.name.removeprefix(PREFIX) for p in directory.glob(f"{PREFIX}*")}
+    found = [path for path, step in steps.items() if step.isdigit()]
+    return sorted(found, key=lambda path: int(steps[path]), reverse=True)
 
 
-def newest_complete(directory: Path, tell: Callable[[str], None] = lambda _: None) -> Path | None:
+def newest_complete(
+    directory: Path, tell: Callable[[str], None] = lambda _: None, *, clear: bool = False
+) -> Path | None:
     """The newest complete checkpoint.
 
     directory (Path): Where the checkpoints are; need not exist.
     tell (Callable): Called with a sentence for each newer one that cannot be used.
+    clear (bool): Delete those, which would count among the ones to keep. Default False.
     RETURNS (Path): The checkpoint, or None if there is none.
     """
     for path in list_checkpoints(directory):
@@ -107,22 +111,9 @@ def newest_complete(directory: Path, tell: Callable[[str], None] = lambda _: Non
         if fault is None:
             return path
         tell(f"{path.name} cannot be used: {fault}.")
+        if clear:
+            delete(path)
     return None
-
-
-def recover(directory: Path, tell: Callable[[str], None] = lambda _: None) -> Path | None:
-    """Find the newest complete checkpoint and delete the torn ones after it, which would count
-    among those to keep.
-
-    directory, tell: As in :func:`newest_complete`.
-    RETURNS (Path): The checkpoint to go on from, or None: start anew.
-    """
-    newest = newest_complete(directory, tell)
-    for path in list_checkpoints(directory):
-        if path == newest:
-            break
-        delete(path)
-    return newest
 
 
 def delete(checkpoint: Path) -> None:

@@ -1,7 +1,6 @@
 """The settings of a pretraining run, in spaCy's config language."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from spacy.util import load_config, registry
 
@@ -202,7 +202,7 @@ class PretrainSettings(_Section):
     """All settings; ``masker`` is built by the function that [masker] names."""
 
     paths: Paths
-    data: DataSettings = Field(default=DataSettings(), validate_default=True)
+    data: DataSettings = DataSettings()
     system: System = System()
     model: ModelSettings
     masker: Any
@@ -216,26 +216,21 @@ class PretrainSettings(_Section):
             raise ValueError('needs a registered masker, such as @misc = "spanmed.SpanMasker.v1"')
         return value
 
-    @field_validator("training")
-    @classmethod
-    def _can_repeat_masks(cls, training: Training, info: ValidationInfo) -> Training:
-        data = info.data.get("data")
-        if data is not None and data.streaming and not training.dynamic_masking:
-            raise ValueError("dynamic_masking = false needs texts that are kept: streaming = false")
-        return training
-
-    @field_validator("data")
-    @classmethod
-    def _has_held_out_texts(cls, data: DataSettings, info: ValidationInfo) -> DataSettings:
-        paths = info.data.get("paths")
-        if paths is not None and bool(paths.dev) == bool(data.held_out):
+    @model_validator(mode="after")
+    def _fits_together(self) -> "PretrainSettings":
+        data = self.data
+        if bool(self.paths.dev) == bool(data.held_out):
             raise ValueError(
                 "give held-out texts with paths.dev, or a share of the training texts with "
                 "data.held_out, one of the two"
             )
         if data.held_out and data.streaming:
             raise ValueError("streaming needs held-out texts of their own: set paths.dev")
-        return data
+        if data.streaming and not self.training.dynamic_masking:
+            raise ValueError(
+                "training.dynamic_masking = false needs texts that are kept: data.streaming = false"
+            )
+        return self
 
 
 def load_settings(
@@ -256,18 +251,15 @@ def load_settings(
         sections = {name: section for name, section in config.items() if name != "vars"}
         return PretrainSettings(**registry.resolve(sections)), sections
     except (ConfigValidationError, ValidationError) as err:
-        faults = [(" -> ".join(map(str, loc)), message) for loc, message in _faults(err)]
-        details = [f"{place}: {message}" for place, message in faults]
-        unknown = any(message.startswith("Extra inputs") for _, message in faults)
-        hint = " (unknown key: check its spelling)" if unknown else ""
-        raise ValueError(f"{path}: {'; '.join(details)}{hint}") from err
+        faults: Any = err.errors() if isinstance(err, ValidationError) else err.errors
+        details = []
+        for fault in faults:
+            place = " -> ".join(map(str, fault["loc"]))
+            message = fault["msg"].removeprefix("Value error, ")
+            hint = (
+                " (unknown key: check its spelling)" if message.startswith("Extra inputs") else ""
+            )
+            details.append(f"{place}: {message}{hint}" if place else message)
+        raise ValueError(f"{path}: {'; '.join(details) or ' '.join(str(err).split())}") from err
     except (RegistryError, ValueError) as err:
         raise ValueError(f"{path}: {' '.join(str(err).split())}") from err
-
-
-def _faults(err: ConfigValidationError | ValidationError) -> list[tuple[Sequence[Any], str]]:
-    """The single faults of an error: where each is, and what."""
-    faults: Any = err.errors() if isinstance(err, ValidationError) else err.errors
-    if not faults:
-        return [(("config",), " ".join(str(err).split()))]
-    return [(fault["loc"], fault["msg"].removeprefix("Value error, ")) for fault in faults]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections import defaultdict
 
 import torch
 
@@ -14,6 +15,7 @@ from .texts.packing import PackedSequences
 
 EVALUATION_SEED = 20_200_104  # fixed: figures of runs with different seeds stay comparable
 SEQUENCES_AT_ONCE = 16
+RATE = 0.15  # of the maskers that every run is measured under
 UNTRAINED = 0.9  # of the loss of guessing, above which a head knows nothing
 
 
@@ -23,7 +25,6 @@ def evaluate(
     vocabulary: Vocabulary,
     *,
     max_sequences: int,
-    rate: float = 0.15,
     masker: Masker | None = None,
 ) -> dict[str, dict[str, float]]:
     """Measure the masked-language loss under the token, whole-word and span masker, and the run's.
@@ -34,7 +35,6 @@ def evaluate(
     sequences (PackedSequences): Held-out text, at least one sequence.
     vocabulary (Vocabulary): Of the tokenizer.
     max_sequences (int): Measure on this many sequences, spread evenly over the text, at most.
-    rate (float): Masking rate of the first three, default 0.15.
     masker (Masker): The run's own, prepared; measured too if its name is not one of theirs.
     RETURNS (dict): For each masker that finds anything to mask ``loss`` (nats a target),
         ``perplexity``, ``accuracy`` (part of targets ranked first, 0 to 1) and ``targets``; under
@@ -44,11 +44,11 @@ def evaluate(
     count = min(max_sequences, len(sequences.input_ids))
     chosen = [i * len(sequences.input_ids) // count for i in range(count)]
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    maskers = [TokenMasker(rate), WholeWordMasker(rate), SpanMasker(rate)]
+    maskers = [TokenMasker(RATE), WholeWordMasker(RATE), SpanMasker(RATE)]
     if masker is not None and masker.name not in [m.name for m in maskers]:
         maskers.append(masker)
+    was_training = model.training
+    model.eval()
     results = {}
     try:
         for each in maskers:
@@ -60,19 +60,26 @@ def evaluate(
                 samples=len(sequences.input_ids),
                 shuffle=False,
             )
-            sums: dict[str, float] = {}
+            sums: defaultdict[str, float] = defaultdict(float)
             targets = 0
             for start in range(0, count, SEQUENCES_AT_ONCE):
                 batch = collate([samples[i] for i in chosen[start : start + SEQUENCES_AT_ONCE]])
                 size = len(batch["labels"])
                 with torch.inference_mode():
                     output = model(**{k: v.to(device) for k, v in batch.items()})
-                for key in ("mlm_loss", "sbo_loss", "mlm_accuracy"):
-                    if key in output:
-                        sums[key] = sums.get(key, 0.0) + float(output[key]) * size
+                for key, value in output.items():
+                    sums[key] += float(value) * size
                 targets += size
             if targets:
-                results[each.name] = _summary(sums, targets, with_sbo=each.name == "span")
+                means = {key: total / targets for key, total in sums.items()}
+                results[each.name] = {
+                    "loss": means["mlm_loss"],
+                    "perplexity": math.exp(min(means["mlm_loss"], 700.0)),
+                    "accuracy": means["mlm_accuracy"],
+                    "targets": targets,
+                }
+                if each.name == "span" and "sbo_loss" in means:
+                    results[each.name]["sbo_loss"] = means["sbo_loss"]
     finally:
         model.train(was_training)
     if not results:
@@ -96,16 +103,3 @@ def warn_of_untrained(before: dict[str, dict[str, float]], rows: int, encoder: s
             f"than by guessing (loss {loss:.2f} of {math.log(rows):.2f}): is its tokenizer the one "
             "that it was trained with, and are these texts in its language?"
         )
-
-
-def _summary(sums: dict[str, float], targets: int, with_sbo: bool) -> dict[str, float]:
-    loss = sums["mlm_loss"] / targets
-    summary = {
-        "loss": loss,
-        "perplexity": math.exp(min(loss, 700.0)),
-        "accuracy": sums["mlm_accuracy"] / targets,
-        "targets": targets,
-    }
-    if with_sbo and "sbo_loss" in sums:
-        summary["sbo_loss"] = sums["sbo_loss"] / targets
-    return summary

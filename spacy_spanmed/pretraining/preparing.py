@@ -179,14 +179,12 @@ class Prepared(NamedTuple):
         return round(tokens / (len(self.sequences.input_ids) * self.sequences.mean_length), 3)
 
 
-def prepare(
-    settings: PretrainSettings, console: Console, texts: Fingerprints | None = None
-) -> Prepared:
+def prepare(settings: PretrainSettings, console: Console, texts: Fingerprints) -> Prepared:
     """Load the encoder, read the texts to train on, and put everything together.
 
     settings (PretrainSettings): The run's settings.
     console (Console): For progress.
-    texts (dict): From ``fingerprint_texts``; made if not given.
+    texts (dict): From ``fingerprint_texts``.
     RETURNS (Prepared): The same for the same settings and texts.
     """
     loaded = load_encoder(
@@ -194,7 +192,6 @@ def prepare(
         block_length=settings.training.block_length,
         dropout=settings.model.dropout,
     )
-    texts = texts or fingerprint_texts(settings)
     sequences, stream = _load_training_sequences(loaded, settings, texts, console)
     check_readable(sequences, ", ".join(settings.paths.train))
     with console.status("Preparing the masker ..."):

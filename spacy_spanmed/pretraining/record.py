@@ -55,29 +55,13 @@ def _hash_code(files: Iterable[Path]) -> dict[str, str]:
     return {path.relative_to(PACKAGE).as_posix(): file_sha256(path) for path in sorted(files)}
 
 
-def data_fingerprints(paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    """Size and SHA-256 of files.
-
-    paths (dict): Files by role.
-    RETURNS (dict): ``path``, ``bytes`` and ``sha256`` by role.
-    RAISES (ValueError): A file does not exist.
-    """
-    for role, path in paths.items():
-        if not path.is_file():
-            raise ValueError(f"The file '{path}' of {role} does not exist: check the path.")
-    return {
-        role: {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for role, path in paths.items()
-    }
-
-
 def run_identity(
     source: dict[str, Any], data: dict[str, dict[str, Any]], encoder: str
 ) -> dict[str, dict[str, Any]]:
     """All that decides the outcome of a run, by names that a user can act on.
 
     source (dict): The interpolated config. Output paths and the rhythm of logging are left out.
-    data (dict): From :func:`data_fingerprints`.
+    data (dict): What is read, with its ``sha256``, by role.
     encoder (str): The starting encoder; a local one counts with the content of its files.
     RETURNS (dict): ``settings`` by dotted key, and the SHA-256 of ``contents``. The code of this
         package counts too: other code would continue a run, or pass off its result, as something

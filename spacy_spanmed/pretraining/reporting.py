@@ -23,7 +23,7 @@ from .checkpoints import read_json
 from .config import Logging, PretrainSettings
 from .distributed import connect_workers
 from .maskers import SpanMasker
-from .preparing import prepare
+from .preparing import fingerprint_texts, prepare
 from .record import peak_memory
 from .trainer import check_arguments
 
@@ -34,9 +34,9 @@ WARM_UP = 2  # steps before a speed is measured: the first ones allocate memory,
 
 
 class ConsoleProgress(TrainerCallback):
-    """Shows step, losses, tokens a second and the time left, on the main worker only.
+    """Shows step, losses, tokens a second and the time left.
 
-    console (Console): Where to write.
+    console (Console): Where to write; a quiet one on all workers but the main one.
     """
 
     def __init__(self, console: Console):
@@ -55,18 +55,16 @@ class ConsoleProgress(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Start the bar at the step the run goes on from."""
-        if state.is_world_process_zero:
-            self.progress.start()
-            self.task = self.progress.add_task(
-                "Pretraining", total=state.max_steps, completed=state.global_step, figures=""
-            )
+        self.progress.start()
+        self.task = self.progress.add_task(
+            "Pretraining", total=state.max_steps, completed=state.global_step, figures=""
+        )
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Move the bar."""
-        if state.is_world_process_zero:
-            self.progress.update(self.task, completed=state.global_step)
+        self.progress.update(self.task, completed=state.global_step)
 
     def on_log(
         self,
@@ -77,7 +75,7 @@ class ConsoleProgress(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write one line."""
-        if not state.is_world_process_zero or not logs or "tokens_per_second" not in logs:
+        if not logs or "tokens_per_second" not in logs:
             return
         speed = logs["tokens_per_second"]
         tokens_a_step = logs["tokens"] / max(state.global_step, 1)
@@ -229,7 +227,7 @@ def measure_speed(settings: PretrainSettings, steps: int, console: Console) -> S
             "logging": Logging(),
         }
         settings = settings.model_copy(update=update)
-        prepared = prepare(settings, console)
+        prepared = prepare(settings, console, fingerprint_texts(settings))
         with console.status("Measuring ..."):
             trainer = prepared.make_trainer(WARM_UP + steps, save=False)
             trainer.train()

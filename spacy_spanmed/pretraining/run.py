@@ -11,15 +11,15 @@ from typing import Any
 from rich.console import Console
 
 from ..util.files import write_atomically, write_json
-from ..util.provenance import git_commit
+from ..util.provenance import file_sha256, git_commit
 from . import checkpoints, record
 from .config import Paths, Precision, PretrainSettings
 from .distributed import connect_workers, lost_worker_explained, on_main
 from .encoder_files import publish, save_encoder
 from .evaluation import evaluate, warn_of_untrained
-from .preparing import Prepared, fingerprint_texts, load_dev_sequences, prepare
+from .model import PretrainingModel
+from .preparing import Fingerprints, fingerprint_texts, load_dev_sequences, prepare
 from .reporting import ConsoleProgress, draw_curves
-from .texts.packing import PackedSequences
 from .trainer import PretrainingTrainer, check_arguments, logged_seconds, use_bfloat16
 
 RECORD_FILE = "pretraining.json"
@@ -48,10 +48,9 @@ def pretrain(
         check_arguments(settings, workers.num_processes)
         on_main(lambda: check_output(settings.paths))
         with checkpoints.claimed(settings.paths.checkpoints):
-            console = console or Console()
-            run = _Run(
-                settings, source, console if workers.is_main_process else Console(quiet=True)
-            )
+            if console is None or not workers.is_main_process:
+                console = Console(quiet=not workers.is_main_process)
+            run = _Run(settings, source, console)
             finished = None if restart else on_main(run.find_finished)
             return run.train(restart) if finished is None else finished
 
@@ -68,12 +67,16 @@ class _Run:
         self.settings, self.source, self.console = settings, source, console
         self.paths = settings.paths
         self.commit = git_commit()  # of the code that runs: hours later it may be another
-        masker_files = {f"masker.{name}": path for name, path in settings.masker.files.items()}
-        self.texts = on_main(lambda: fingerprint_texts(settings))
-        self.data = {**self.texts, **on_main(lambda: record.data_fingerprints(masker_files))}
-        encoder = settings.model.encoder
-        self.identity = on_main(lambda: record.run_identity(source, self.data, encoder))
+        self.data, self.identity = on_main(self._identify)
         self.fingerprint = record.run_fingerprint(self.identity)
+
+    def _identify(self) -> tuple[Fingerprints, dict[str, Any]]:
+        """Size and hash of all that is read, by role, and the identity of the run."""
+        data = fingerprint_texts(self.settings)
+        for name, path in self.settings.masker.files.items():
+            facts = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+            data[f"masker.{name}"] = {"path": str(path), **facts}
+        return data, record.run_identity(self.source, data, self.settings.model.encoder)
 
     def find_finished(self) -> dict[str, Any] | None:
         """RETURNS (dict): The record of this run if it has been finished before; what it may not
@@ -96,13 +99,13 @@ class _Run:
         """
         settings, console = self.settings, self.console
         checkpoint, settings.training.precision = on_main(lambda: self._take_up(restart))
-        prepared = prepare(settings, console, self.texts)
-        dev = load_dev_sequences(prepared.loaded, settings, self.texts, console)
+        self.prepared = prepare(settings, console, self.data)
+        self.dev = load_dev_sequences(self.prepared.loaded, settings, self.data, console)
         progress = ConsoleProgress(console)
-        trainer = prepared.make_trainer(callbacks=[progress])
-        before = on_main(lambda: self._measure_start(prepared, dev))
-        if prepared.taken_over:
-            rows = len(prepared.model.decoder_bias)
+        trainer = self.prepared.make_trainer(callbacks=[progress])
+        before = on_main(self._measure_start)
+        if self.prepared.taken_over:
+            rows = len(self.prepared.model.decoder_bias)
             warn_of_untrained(before, rows, settings.model.encoder)
         if checkpoint is not None:
             console.print(f"Going on from {checkpoint.name}.")
@@ -111,10 +114,10 @@ class _Run:
         finally:
             progress.close()
         console.print("Measuring the pretrained encoder on held-out text ...")
-        prepared = prepared._replace(model=trainer.trained_model(prepared.rebuild_model))
-        after = on_main(lambda: self._measure(prepared, dev))
-        result = self._describe(prepared, dev, trainer, before, after)
-        on_main(lambda: self._conclude(prepared, result))
+        model = trainer.trained_model(self.prepared.rebuild_model)
+        after = on_main(lambda: self._measure(model))
+        result = self._describe(trainer, before, after)
+        on_main(lambda: self._conclude(model, result))
         return result
 
     def _take_up(self, restart: bool) -> tuple[Path | None, Precision]:
@@ -124,28 +127,28 @@ class _Run:
         if restart:
             checkpoints.discard(directory)
         checkpoints.check_run(directory, self.fingerprint, self.identity)
-        checkpoint = checkpoints.recover(directory, tell)
+        checkpoint = checkpoints.newest_complete(directory, tell, clear=True)
         workers = connect_workers().num_processes
         return checkpoint, keep_precision(
             directory, self.settings.training.precision, workers, tell
         )
 
-    def _measure(self, prepared: Prepared, dev: PackedSequences) -> Figures:
+    def _measure(self, model: PretrainingModel) -> Figures:
         return evaluate(
-            prepared.model,
-            dev,
-            prepared.vocabulary,
+            model,
+            self.dev,
+            self.prepared.vocabulary,
             max_sequences=self.settings.training.dev_blocks,
             masker=self.settings.masker,
         )
 
-    def _measure_start(self, prepared: Prepared, dev: PackedSequences) -> Figures:
+    def _measure_start(self) -> Figures:
         """The losses before training, measured once and kept beside the checkpoints."""
         started = checkpoints.read_run(self.paths.checkpoints)
         if started.get("fingerprint") == self.fingerprint:
             return started["before"]
         self.console.print("Measuring the starting encoder on held-out text ...")
-        before = self._measure(prepared, dev)
+        before = self._measure(self.prepared.model)
         run = {
             "fingerprint": self.fingerprint,
             "identity": self.identity,
@@ -157,16 +160,12 @@ class _Run:
         return before
 
     def _describe(
-        self,
-        prepared: Prepared,
-        dev: PackedSequences,
-        trainer: PretrainingTrainer,
-        before: Figures,
-        after: Figures,
+        self, trainer: PretrainingTrainer, before: Figures, after: Figures
     ) -> dict[str, Any]:
         """The record of the run."""
         settings, training, args = self.settings, self.settings.training, trainer.args
-        sequences, state = prepared.sequences, trainer.state
+        prepared, dev, state = self.prepared, self.dev, trainer.state
+        sequences = prepared.sequences
         seconds = logged_seconds(state)
         tokens = round(state.global_step * trainer.tokens_a_step)
         found = {"train": prepared.report(), "dev": dev.report}
@@ -200,9 +199,9 @@ class _Run:
             "curve": [entry for entry in state.log_history if "tokens" in entry],
         }
 
-    def _conclude(self, prepared: Prepared, result: dict[str, Any]) -> None:
+    def _conclude(self, model: PretrainingModel, result: dict[str, Any]) -> None:
         """Write encoder, tokenizer, heads and record beside their place, then move them there."""
-        output, loaded = self.paths.output, prepared.loaded
+        output, loaded = self.paths.output, self.prepared.loaded
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = output.with_name(f".{output.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)  # of a run killed at this point
@@ -210,13 +209,8 @@ class _Run:
             "Free some space, then give the same command again: it only has to write the result."
         )
         with checkpoints.writing(temporary, remedy):
-            save_encoder(
-                temporary,
-                prepared.model.encoder,
-                loaded.tokenizer,
-                prepared.model.head_state(),
-                loaded.dropout,
-            )
+            heads = model.head_state()
+            save_encoder(temporary, model.encoder, loaded.tokenizer, heads, loaded.dropout)
             write_json(temporary / RECORD_FILE, result)
             publish(temporary, output)
         write_results(result, self.paths, self.console)

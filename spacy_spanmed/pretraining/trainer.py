@@ -32,10 +32,6 @@ from .model import PretrainingModel
 from .samples import MaskedSequence, collate
 
 KEEP_CHECKPOINTS = 2
-REMEDY = (
-    "lower training.learn_rate and training.head_learn_rate, raise training.warmup, or set "
-    'training.precision to "float32", and start anew with --restart'
-)
 LOSSES = ("loss", "mlm_loss", "sbo_loss")
 # Packages that can write the reports, any of them.
 REPORT_PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)}
@@ -75,7 +71,6 @@ class PretrainingTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.use_cpu_amp = False  # accelerate has the model autocast already
         self.settings = settings
-        self._samples = cast(Sized, train_dataset)
         self._directory = settings.paths.checkpoints
         self.tokens_a_step = tokens_a_step
         self._sums: defaultdict[str, Any] = defaultdict(float)  # of losses, since the last line
@@ -101,7 +96,7 @@ class PretrainingTrainer(Trainer):
         return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler:
-        return SequentialSampler(self._samples)  # shuffled already
+        return SequentialSampler(cast(Sized, self.train_dataset))  # shuffled already
 
     def create_optimizer(self) -> torch.optim.Optimizer:
         """See `make_optimizer`."""
@@ -217,15 +212,16 @@ class PretrainingTrainer(Trainer):
     def _broken(self, what: str) -> ValueError:
         """The error to end with when the numbers broke: what to change, and what can be used."""
         kept = checkpoints.newest_complete(self._directory)
-        good = (
-            ""
-            if kept is None
-            else (
-                f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} with "
-                "other --paths.checkpoints"
-            )
+        remedy = (
+            "lower training.learn_rate and training.head_learn_rate, raise training.warmup, or "
+            'set training.precision to "float32", and start anew with --restart'
         )
-        return ValueError(f"{what}: {REMEDY}{good}.")
+        if kept is not None:
+            remedy += (
+                f", or from the weights of {kept.name}, which is whole: --model.encoder {kept} "
+                "with other --paths.checkpoints"
+            )
+        return ValueError(f"{what}: {remedy}.")
 
 
 def make_optimizer(

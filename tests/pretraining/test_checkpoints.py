@@ -59,13 +59,13 @@ def test_recovery_deletes_the_torn_ones_after_the_newest_whole_one(tmp_path):
     good = make(tmp_path, 2)
     for step in (3, 4):
         (make(tmp_path, step) / "optimizer.pt").write_bytes(b"torn")
-    assert checkpoints.recover(tmp_path) == good
+    assert checkpoints.newest_complete(tmp_path, clear=True) == good
     assert [p.name for p in checkpoints.list_checkpoints(tmp_path)] == [
         "checkpoint-2",
         "checkpoint-1",
     ]
     (good / "model.safetensors").unlink()
-    assert checkpoints.recover(tmp_path) is None
+    assert checkpoints.newest_complete(tmp_path, clear=True) is None
     assert checkpoints.list_checkpoints(tmp_path) == []
 
 

@@ -73,7 +73,7 @@ def test_overrides_reach_the_settings(config_file):
                 "data.streaming": True,
                 "training.dynamic_masking": False,
             },
-            "training: dynamic_masking = false needs texts that are kept",
+            "training.dynamic_masking = false needs texts that are kept",
         ),
         ({"masker.rates": 0.1}, "rates"),
         ({"masker.rate": 1.5}, "rate must lie between"),
