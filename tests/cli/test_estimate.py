@@ -8,6 +8,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from spacy_spanmed.cli.common import CONTEXT_SETTINGS
+from spacy_spanmed.cli.estimate import describe
 from spacy_spanmed.cli.estimate import estimate as command
 from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.maskers import PMIMasker
@@ -24,11 +25,12 @@ def call(*arguments):
 
 def test_arithmetic():
     speed = Speed(1000.0, "as given", {})
-    alone = speed.estimate(3.6e6, 1, efficiency=0.5)
-    assert (alone.hours, alone.tokens_per_worker) == (1.0, 3.6e6)  # alone it waits for nobody
-    together = speed.estimate(3.6e6, 4, efficiency=0.5)
-    assert (together.hours, together.tokens_per_worker) == (0.5, 0.9e6)
-    assert together.tokens_per_second == 2000
+    assert speed.of_all(1, efficiency=0.5) == 1000  # alone it waits for nobody
+    assert speed.of_all(4, efficiency=0.5) == 2000
+    assert [line.split() for line in describe(speed, 3.6e6, 4, 0.5)[2:4]] == [
+        ["1", "1,000.0", "3,600,000", "1.00"],
+        ["4", "2,000.0", "900,000", "0.50"],
+    ]
 
 
 def test_speed_of_a_record_is_that_of_one_worker(tmp_path):
