@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +19,6 @@ from .samples import (
     MaskedSamples,
     MaskedSequences,
     StreamedSequences,
-    Vocabulary,
     make_vocabulary,
 )
 from .texts.corpus import SequenceStream, TextCorpus
@@ -51,57 +50,14 @@ def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
     return {DEV: found[TRAIN], **found}
 
 
-def _load_training_sequences(
-    loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
-) -> tuple[PackedSequences, SequenceStream | None]:
-    """The texts to train on: all sequences, or with ``data.streaming`` the first, and the stream."""
-    data, training = settings.data, settings.training
-    corpus = TextCorpus(
-        settings.paths.train,
-        loaded.tokenizer,
-        data,
-        training.block_length,
-        exclude=data.exclude,
-        streaming=data.streaming,
-        dev=settings.paths.dev,
-    )
-    if not data.streaming:
-        counting = {TRAIN: True, DEV: settings.paths.dev, EXCLUDE: data.exclude}
-        contents = "".join(known[role]["sha256"] for role, counts in counting.items() if counts)
-        return load_sequences(TRAIN, corpus, settings, contents, console), None
-    window = math.ceil(data.shuffle_buffer / training.batch_size) * training.batch_size
-    stream = SequenceStream(corpus, window)
-    with console.status(f"Reading the first {window:,} sequences ..."):
-        return stream.head(), stream
+class Prepared:
+    """What a run works with: the encoder with its heads, the texts to train on, and the masker.
 
-
-def load_dev_sequences(
-    loaded: LoadedEncoder, settings: PretrainSettings, known: Fingerprints, console: Console
-) -> PackedSequences:
-    """Read the held-out texts.
-
-    loaded (LoadedEncoder): For its tokenizer.
-    settings (PretrainSettings): The run's settings.
-    known (dict): From :func:`fingerprint_texts`.
+    settings (PretrainSettings): The run's settings. Its masker is prepared.
+    texts (dict): From ``fingerprint_texts``.
     console (Console): For progress.
-    RETURNS (PackedSequences): At least one sequence.
-    RAISES (ValueError): The texts can't be used, or hold less than one sequence.
-    """
-    corpus = TextCorpus(
-        settings.paths.dev or settings.paths.train,
-        loaded.tokenizer,
-        settings.data,
-        settings.training.block_length,
-        streaming=settings.data.streaming,
-        held_out=not settings.paths.dev,
-    )
-    return load_sequences(DEV, corpus, settings, known[DEV]["sha256"], console)
+    RAISES (ValueError): Encoder and texts can't be used, or hold less than one sequence.
 
-
-class Prepared(NamedTuple):
-    """What a run works with.
-
-    settings (PretrainSettings): Its settings.
     loaded (LoadedEncoder): The starting encoder and its tokenizer.
     sequences (PackedSequences): The texts to train on, or, of a stream, the first ones, which stand
         for all.
@@ -112,14 +68,63 @@ class Prepared(NamedTuple):
     vocabulary (Vocabulary): For the 80/10/10 replacement.
     """
 
-    settings: PretrainSettings
-    loaded: LoadedEncoder
-    sequences: PackedSequences
-    stream: SequenceStream | None
-    model: PretrainingModel
-    taken_over: list[str]
-    masker_facts: dict[str, Any]
-    vocabulary: Vocabulary
+    def __init__(self, settings: PretrainSettings, texts: Fingerprints, console: Console):
+        self.settings, self._texts, self._console = settings, texts, console
+        self.loaded = load_encoder(
+            settings.model.encoder,
+            block_length=settings.training.block_length,
+            dropout=settings.model.dropout,
+        )
+        self.sequences, self.stream = self._load_sequences()
+        check_readable(self.sequences, ", ".join(settings.paths.train))
+        with console.status("Preparing the masker ..."):
+            self.masker_facts = settings.masker.prepare(self.loaded.tokenizer, self.sequences)
+        if self.masker_facts:
+            facts = f"Masker '{settings.masker.name}': {self.masker_facts}"
+            console.print(facts, highlight=False)
+        set_seed(settings.system.seed)
+        self.model, self.taken_over = build_model(self.loaded, self.sequences, settings)
+        self.vocabulary = make_vocabulary(self.loaded.tokenizer)
+
+    def _load_sequences(self) -> tuple[PackedSequences, SequenceStream | None]:
+        """The texts to train on: all sequences, or with ``data.streaming`` the first, and the
+        stream."""
+        settings, data, console = self.settings, self.settings.data, self._console
+        corpus = TextCorpus(
+            settings.paths.train,
+            self.loaded.tokenizer,
+            data,
+            settings.training.block_length,
+            exclude=data.exclude,
+            streaming=data.streaming,
+            dev=settings.paths.dev,
+        )
+        if not data.streaming:
+            counting = {TRAIN: True, DEV: settings.paths.dev, EXCLUDE: data.exclude}
+            hashes = [self._texts[role]["sha256"] for role, counts in counting.items() if counts]
+            return load_sequences(TRAIN, corpus, settings, "".join(hashes), console), None
+        size = settings.training.batch_size
+        window = math.ceil(data.shuffle_buffer / size) * size
+        stream = SequenceStream(corpus, window)
+        with console.status(f"Reading the first {window:,} sequences ..."):
+            return stream.head(), stream
+
+    def load_dev_sequences(self) -> PackedSequences:
+        """Read the held-out texts.
+
+        RETURNS (PackedSequences): At least one sequence.
+        RAISES (ValueError): The texts can't be used, or hold less than one sequence.
+        """
+        settings = self.settings
+        corpus = TextCorpus(
+            settings.paths.dev or settings.paths.train,
+            self.loaded.tokenizer,
+            settings.data,
+            settings.training.block_length,
+            streaming=settings.data.streaming,
+            held_out=not settings.paths.dev,
+        )
+        return load_sequences(DEV, corpus, settings, self._texts[DEV]["sha256"], self._console)
 
     def make_trainer(
         self,
@@ -177,33 +182,6 @@ class Prepared(NamedTuple):
         if self.stream is not None:
             return None
         return round(tokens / (len(self.sequences.input_ids) * self.sequences.mean_length), 3)
-
-
-def prepare(settings: PretrainSettings, console: Console, texts: Fingerprints) -> Prepared:
-    """Load the encoder, read the texts to train on, and put everything together.
-
-    settings (PretrainSettings): The run's settings.
-    console (Console): For progress.
-    texts (dict): From ``fingerprint_texts``.
-    RETURNS (Prepared): The same for the same settings and texts.
-    """
-    loaded = load_encoder(
-        settings.model.encoder,
-        block_length=settings.training.block_length,
-        dropout=settings.model.dropout,
-    )
-    sequences, stream = _load_training_sequences(loaded, settings, texts, console)
-    check_readable(sequences, ", ".join(settings.paths.train))
-    with console.status("Preparing the masker ..."):
-        masker_facts = settings.masker.prepare(loaded.tokenizer, sequences)
-    if masker_facts:
-        console.print(f"Masker '{settings.masker.name}': {masker_facts}", highlight=False)
-    set_seed(settings.system.seed)
-    model, taken_over = build_model(loaded, sequences, settings)
-    vocabulary = make_vocabulary(loaded.tokenizer)
-    return Prepared(
-        settings, loaded, sequences, stream, model, taken_over, masker_facts, vocabulary
-    )
 
 
 def build_model(

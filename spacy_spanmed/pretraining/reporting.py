@@ -23,7 +23,7 @@ from .checkpoints import read_json
 from .config import Logging, PretrainSettings
 from .distributed import connect_workers
 from .maskers import SpanMasker
-from .preparing import fingerprint_texts, prepare
+from .preparing import Prepared, fingerprint_texts
 from .record import peak_memory
 from .trainer import check_arguments
 
@@ -197,19 +197,16 @@ def measure_speed(settings: PretrainSettings, steps: int, console: Console) -> S
     """
     workers = connect_workers().num_processes
     check_arguments(settings, workers)
-    training = settings.training.model_copy(update={"log_every": 1})
+    settings = settings.model_copy(deep=True)
+    settings.masker = SpanMasker(getattr(settings.masker, "rate", 0.15))
+    settings.logging, settings.training.log_every = Logging(), 1
     # Only as many texts as the steps need: a large corpus would take long to tokenize.
-    few = {"streaming": True, "shuffle_buffer": steps * training.batch_size, "exclude": []}
+    size = settings.training.batch_size
+    settings.data.streaming, settings.data.shuffle_buffer = True, steps * size
+    settings.data.exclude = []
     with TemporaryDirectory() as folder:
-        update = {
-            "paths": settings.paths.model_copy(update={"checkpoints": Path(folder)}),
-            "data": settings.data.model_copy(update=few),
-            "training": training,
-            "masker": SpanMasker(getattr(settings.masker, "rate", 0.15)),
-            "logging": Logging(),
-        }
-        settings = settings.model_copy(update=update)
-        prepared = prepare(settings, console, fingerprint_texts(settings))
+        settings.paths.checkpoints = Path(folder)
+        prepared = Prepared(settings, fingerprint_texts(settings), console)
         with console.status("Measuring ..."):
             trainer = prepared.make_trainer(WARM_UP + steps, save=False)
             trainer.train()
@@ -217,7 +214,7 @@ def measure_speed(settings: PretrainSettings, steps: int, console: Console) -> S
     speeds = [entry["tokens_per_second"] for entry in log if "tokens_per_second" in entry]
     return Speed(
         median(speeds[WARM_UP:]) / workers,
-        f"measured here: {steps} steps of {training.batch_size} sequences of "
+        f"measured here: {steps} steps of {size} sequences of "
         f"{prepared.sequences.mean_length:.0f} tokens",
         peak_memory(trainer.args.device),
     )

@@ -18,7 +18,7 @@ from .distributed import connect_workers, lost_worker_explained, on_main
 from .encoder_files import publish, save_encoder
 from .evaluation import evaluate, warn_of_untrained
 from .model import PretrainingModel
-from .preparing import Fingerprints, fingerprint_texts, load_dev_sequences, prepare
+from .preparing import Fingerprints, Prepared, fingerprint_texts
 from .reporting import ConsoleProgress, draw_curves
 from .trainer import PretrainingTrainer, check_arguments, logged_seconds, use_bfloat16
 
@@ -99,8 +99,8 @@ class _Run:
         """
         settings, console = self.settings, self.console
         checkpoint, settings.training.precision = on_main(lambda: self._take_up(restart))
-        self.prepared = prepare(settings, console, self.data)
-        self.dev = load_dev_sequences(self.prepared.loaded, settings, self.data, console)
+        self.prepared = Prepared(settings, self.data, console)
+        self.dev = self.prepared.load_dev_sequences()
         progress = ConsoleProgress(console)
         trainer = self.prepared.make_trainer(callbacks=[progress])
         before = on_main(self._measure_start)
