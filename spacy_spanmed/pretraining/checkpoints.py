@@ -135,9 +135,10 @@ def prune(directory: Path, keep: int) -> None:
     directory (Path): Where the checkpoints are.
     keep (int): How many to keep. Unsealed ones are deleted too.
     """
-    sealed = [p for p in list_checkpoints(directory) if (p / MANIFEST).is_file()]
-    for path in list_checkpoints(directory):
-        if path not in sealed[:keep]:
+    found = list_checkpoints(directory)
+    kept = [path for path in found if (path / MANIFEST).is_file()][:keep]
+    for path in found:
+        if path not in kept:
             delete(path)
 
 
@@ -221,13 +222,10 @@ def check_run(directory: Path, fingerprint: str, identity: dict[str, Any]) -> No
 def _find_differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """A phrase for each setting and each content that differs between the identities of two runs."""
     phrases = []
-    for part in ("settings", "contents"):
+    templates = {"settings": "{} = {!r} instead of {!r}", "contents": "other {}"}
+    for part, template in templates.items():
         before, after = then.get(part, {}), now.get(part, {})
         for name in {**before, **after}:
-            old, new = before.get(name), after.get(name)
-            if old != new:
-                settings = part == "settings"
-                phrases.append(
-                    f"{name} = {old!r} instead of {new!r}" if settings else f"other {name}"
-                )
+            if before.get(name) != after.get(name):
+                phrases.append(template.format(name, before.get(name), after.get(name)))
     return phrases

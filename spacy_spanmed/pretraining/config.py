@@ -254,12 +254,11 @@ def load_settings(
         faults: Any = err.errors() if isinstance(err, ValidationError) else err.errors
         details = []
         for fault in faults:
-            place = " -> ".join(map(str, fault["loc"]))
             message = fault["msg"].removeprefix("Value error, ")
-            hint = (
-                " (unknown key: check its spelling)" if message.startswith("Extra inputs") else ""
-            )
-            details.append(f"{place}: {message}{hint}" if place else message)
+            if message.startswith("Extra inputs"):
+                message += " (unknown key: check its spelling)"
+            place = " -> ".join(map(str, fault["loc"]))
+            details.append(f"{place}: {message}" if place else message)
         raise ValueError(f"{path}: {'; '.join(details) or ' '.join(str(err).split())}") from err
     except (RegistryError, ValueError) as err:
         raise ValueError(f"{path}: {' '.join(str(err).split())}") from err

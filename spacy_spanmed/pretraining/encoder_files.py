@@ -103,7 +103,6 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
         raise ValueError(_unreadable(name, err)) from err
     loaded = LoadedEncoder(model, tokenizer, heads, kept)
     check_vocabulary(loaded, name)
-    _warn_of_tokenizer(loaded, name)
     limit = _length_limit(model)
     if block_length > limit:
         raise ValueError(
@@ -114,18 +113,31 @@ def load_encoder(name: str, *, block_length: int, dropout: float = 0.0) -> Loade
 
 
 def check_vocabulary(loaded: LoadedEncoder, name: str) -> None:
-    """Refuse a tokenizer that gives ids the model has no embedding for.
+    """Refuse a tokenizer that gives ids the model has no embedding for, and warn of one that may
+    be another model's.
 
     loaded (LoadedEncoder): The encoder.
     name (str): Its name, for the message.
     RAISES (ValueError): The highest id is beyond the model's embeddings.
     """
-    highest, rows = highest_id(loaded.tokenizer), len(word_embeddings(loaded.model))
+    model, tokenizer = loaded.model, loaded.tokenizer
+    highest, rows = highest_id(tokenizer), len(word_embeddings(model))
     if highest >= rows:
         raise ValueError(
             f"The tokenizer of the encoder '{name}' gives ids up to {highest:,}, but the model "
             f"embeds only {rows:,}: they do not belong together. Use the tokenizer the model was "
             "trained with."
+        )
+    doubts = []
+    if len(tokenizer) < rows * (1 - SPARE_ROWS):
+        doubts.append(f"has {len(tokenizer):,} entries for {rows:,} embeddings")
+    pad, known = tokenizer.pad_token_id, getattr(model.config, "pad_token_id", None)
+    if pad is not None and known is not None and pad != known:
+        doubts.append(f"pads with id {pad}, the model with {known}")
+    if doubts:
+        warnings.warn(
+            f"The tokenizer of the encoder '{name}' {' and '.join(doubts)}: if it is not the one "
+            "the model was trained with, the model reads noise."
         )
 
 
@@ -174,23 +186,6 @@ def _load_checkpoint(path: Path, block_length: int, dropout: float) -> LoadedEnc
     return loaded._replace(heads={k: v for k, v in state.items() if k not in own})
 
 
-def _warn_of_tokenizer(loaded: LoadedEncoder, name: str) -> None:
-    """Warn where tokenizer and model may belong to different ones."""
-    model, tokenizer = loaded.model, loaded.tokenizer
-    rows = len(word_embeddings(model))
-    doubts = []
-    if len(tokenizer) < rows * (1 - SPARE_ROWS):
-        doubts.append(f"has {len(tokenizer):,} entries for {rows:,} embeddings")
-    pad, known = tokenizer.pad_token_id, getattr(model.config, "pad_token_id", None)
-    if pad is not None and known is not None and pad != known:
-        doubts.append(f"pads with id {pad}, the model with {known}")
-    if doubts:
-        warnings.warn(
-            f"The tokenizer of the encoder '{name}' {' and '.join(doubts)}: if it is not the one "
-            "the model was trained with, the model reads noise."
-        )
-
-
 def publish(directory: Path, target: Path) -> None:
     """Move a finished directory to its final place, replacing what is there.
 
@@ -207,15 +202,15 @@ def publish(directory: Path, target: Path) -> None:
 
 
 def _load_tokenizer(name: str, source: str) -> PreTrainedTokenizerBase:
-    path = Path(source)
-    if path.is_dir() and not any(any(path.glob(file)) for file in TOKENIZER_FILES):
+    folder = Path(source)
+    if folder.is_dir() and not any(any(folder.glob(file)) for file in TOKENIZER_FILES):
         raise ValueError(
             f"The encoder directory '{name}' has no tokenizer (none of "
             f"{', '.join(TOKENIZER_FILES)}): copy the files of the tokenizer the model was trained "
             "with into it."
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+        tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as err:  # the tokenizers library raises bare Exceptions on broken files
         raise ValueError(_unreadable(name, err)) from err
     if not tokenizer.is_fast:
