@@ -12,6 +12,7 @@ rows at a time, while they are in the cache.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -130,21 +131,16 @@ def _to_gradients(
     return torch.cat(losses), torch.cat(hits)
 
 
-class TransformHead(nn.Module):
+def make_transform(hidden: int, width: int) -> nn.Sequential:
     """BERT's masked-language head up to the decoder: dense, GeLU, LayerNorm.
 
     hidden (int): Width of the encoder.
     width (int): Width of the word embeddings, which differs from ``hidden`` in some encoders.
+    RETURNS (Sequential): From (targets, hidden) to (targets, width).
     """
-
-    def __init__(self, hidden: int, width: int):
-        super().__init__()
-        self.dense = nn.Linear(hidden, width)
-        self.norm = nn.LayerNorm(width, eps=1e-12)  # BERT's, so that its heads can be taken over
-
-    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Map (targets, hidden) to (targets, width)."""
-        return self.norm(F.gelu(self.dense(vectors)))
+    norm = nn.LayerNorm(width, eps=1e-12)  # BERT's, so that its heads can be taken over
+    parts = {"dense": nn.Linear(hidden, width), "gelu": nn.GELU(), "norm": norm}
+    return nn.Sequential(OrderedDict(parts))
 
 
 class SpanBoundaryHead(nn.Module):
@@ -164,8 +160,8 @@ class SpanBoundaryHead(nn.Module):
     def __init__(self, hidden: int, width: int, positions: int, position_width: int):
         super().__init__()
         self.positions = nn.Embedding(positions, position_width)
-        self.first = TransformHead(2 * hidden + position_width, hidden)
-        self.second = TransformHead(hidden, width)
+        self.first = make_transform(2 * hidden + position_width, hidden)
+        self.second = make_transform(hidden, width)
 
     def forward(
         self, left: torch.Tensor, right: torch.Tensor, offsets: torch.Tensor
@@ -208,7 +204,7 @@ class PretrainingModel(nn.Module):
         hidden = encoder.config.hidden_size
         self.encoder = encoder
         self._layers = FastLayers(encoder) if FastLayers.supports(encoder) else None
-        self.mlm = TransformHead(hidden, width)
+        self.mlm = make_transform(hidden, width)
         self.decoder_bias = nn.Parameter(torch.zeros(vocabulary))
         self.sbo = (
             SpanBoundaryHead(hidden, width, block_length, sbo_position_width)
