@@ -39,11 +39,7 @@ from spacy_spanmed.pretraining.model import PretrainingModel
 from spacy_spanmed.pretraining.preparing import build_model
 from spacy_spanmed.pretraining.samples import MaskedSequences, make_vocabulary
 from spacy_spanmed.pretraining.texts.packing import PackedSequences, pack_texts
-from spacy_spanmed.pretraining.trainer import (
-    PretrainingTrainer,
-    training_arguments,
-    use_bfloat16,
-)
+from spacy_spanmed.pretraining.trainer import PretrainingTrainer, training_arguments, use_bfloat16
 
 from .stock import mlm
 from .stock.masking import reference_span_masking
