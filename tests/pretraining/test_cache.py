@@ -163,7 +163,7 @@ def test_error_in_a_text_leaves_nothing(settings, tokenizer, tmp_path):
 
 
 def test_no_sequences_write_nothing(tmp_path, tokenizer):
-    assert write_cache(tmp_path / "cache", [], 32, tokenizer, False, dict) == 0
+    assert write_cache(tmp_path / "cache", iter([]), 32, tokenizer, dict) == 0
     assert list(tmp_path.iterdir()) == []
 
 

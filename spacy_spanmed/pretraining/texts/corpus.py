@@ -25,7 +25,7 @@ from .packing import (
     stack_sequences,
 )
 from .reading import TextOptions, TextProblems
-from .selection import Selection, read_evaluation_texts, read_selected
+from .selection import KEPT, Selection, read_evaluation_texts, read_selected
 from .sources import Sources
 
 
@@ -169,8 +169,8 @@ class SequenceStream:
         sequences = self.next_window()
         report = self.corpus.report()
         self.restart()
-        packed = stack_sequences(sequences, self.corpus.block_length, self.corpus.tokenizer)
-        return packed._replace(documents=report["documents_kept"], tokens=report["word_pieces"])
+        arrays = stack_sequences(sequences, self.corpus.block_length, self.corpus.tokenizer)
+        return PackedSequences.make(arrays, report[KEPT], report[PIECES])
 
     def report(self) -> dict[str, Any]:
         """What the pass under way has found so far, and which pass it is, from 1."""

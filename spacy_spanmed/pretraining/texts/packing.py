@@ -18,7 +18,7 @@ import mmap
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -185,9 +185,8 @@ class JoiningPacker(Packer):
                 keep = _word_start(self._words, start, end)
                 keep = start if keep == end else keep
             yield self._sequence(start, keep, end)
-            start = (
-                keep if keep > start else end
-            )  # a word longer than a sequence: not started again
+            # A word longer than a sequence is not started again.
+            start = keep if keep > start else end
         self._ids, self._words = self._ids[start:], self._words[start:]
 
     def finish(self) -> Iterator[TokenSequence]:
@@ -243,6 +242,19 @@ class PackedSequences(NamedTuple):
     lengths: np.ndarray | None = None
     report: dict[str, Any] = {}
 
+    @classmethod
+    def make(
+        cls,
+        arrays: Sequence[np.ndarray],
+        documents: int,
+        tokens: int,
+        report: dict[str, Any] | None = None,
+    ) -> PackedSequences:
+        """Join ids, words and lengths, as :func:`stack_sequences` gives them, with figures."""
+        ids, words, lengths = arrays
+        full = bool((lengths == ids.shape[1]).all())
+        return cls(ids, words, documents, tokens, None if full else lengths, report or {})
+
     @property
     def mean_length(self) -> float:
         """Tokens of a sequence on average, special tokens included, padding not."""
@@ -283,8 +295,8 @@ def pack_texts(
     RAISES (ValueError): A length is out of its bounds.
     """
     packer = make_packer(tokenizer, block_length, join_documents, min_block)
-    sequences = stack_sequences(list(pack(texts, tokenizer, packer)), block_length, tokenizer)
-    return sequences._replace(documents=packer.counts[DOCUMENTS], tokens=packer.counts[PIECES])
+    arrays = stack_sequences(list(pack(texts, tokenizer, packer)), block_length, tokenizer)
+    return PackedSequences.make(arrays, packer.counts[DOCUMENTS], packer.counts[PIECES])
 
 
 def pack(
@@ -303,23 +315,26 @@ def pack(
 
 
 def stack_sequences(
-    sequences: list[TokenSequence], block_length: int, tokenizer: PreTrainedTokenizerBase
-) -> PackedSequences:
+    sequences: Sequence[TokenSequence], block_length: int, tokenizer: PreTrainedTokenizerBase
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Put sequences into arrays.
 
-    sequences (list): The sequences.
+    sequences (Sequence[TokenSequence]): The sequences.
     block_length (int): Width of the arrays; what sequences lack of it is padding.
-    tokenizer (PreTrainedTokenizerBase): For the width of ids and the id of padding.
-    RETURNS (PackedSequences): In memory; documents and tokens are not counted.
+    tokenizer (PreTrainedTokenizerBase): For the width of ids (uint16 up to 65,536 entries, else
+        int32) and the id of padding.
+    RETURNS (tuple): Ids and words, see :class:`PackedSequences`, and int32 lengths.
     """
-    ids = np.full((len(sequences), block_length), padding_id(tokenizer), id_type(tokenizer))
+    # Nobody looks at padding: a tokenizer that has none lends the separator's id.
+    pad = tokenizer.sep_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    id_type = np.uint16 if highest_id(tokenizer) < 1 << 16 else np.int32
+    ids = np.full((len(sequences), block_length), pad, id_type)
     words = np.full((len(sequences), block_length), -1, dtype=np.int16)
     lengths = np.array([len(sequence.ids) for sequence in sequences], dtype=np.int32)
     for row, sequence in enumerate(sequences):
         ids[row, : lengths[row]] = sequence.ids
         words[row, : lengths[row]] = sequence.words
-    full = bool((lengths == block_length).all())
-    return PackedSequences(ids, words, 0, 0, None if full else lengths)
+    return ids, words, lengths
 
 
 def count_pieces(sequences: PackedSequences, size: int) -> np.ndarray:
@@ -361,17 +376,6 @@ def check_readable(sequences: PackedSequences, name: str) -> None:
         warnings.warn(fault)
 
 
-def id_type(tokenizer: PreTrainedTokenizerBase) -> np.dtype:
-    """The smallest type that holds all ids: uint16 up to 65,536 entries, else int32."""
-    return np.dtype(np.uint16 if highest_id(tokenizer) < 1 << 16 else np.int32)
-
-
 def highest_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The highest id a tokenizer may give."""
     return max(tokenizer.get_vocab().values(), default=0)
-
-
-def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id of padding; the separator's where a tokenizer has none, for nobody looks at it."""
-    pad = tokenizer.pad_token_id
-    return tokenizer.sep_token_id if pad is None else pad
