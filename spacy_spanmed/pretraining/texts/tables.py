@@ -3,7 +3,7 @@ disk or fetched by name. Read a piece of a row group at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -43,11 +43,7 @@ def read_parquet(
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            if field not in schema.names:
-                raise ValueError(
-                    f"{path}: no column '{field}'; there are: {', '.join(schema.names)}. Set "
-                    "data.text_field."
-                )
+            _check_column(field, schema.names, str(path))
             kind = schema.field(field).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                 raise ValueError(f"{path}: the column '{field}' holds {kind}, not strings.")
@@ -165,11 +161,7 @@ def read_dataset(
     """
     data = load_dataset(entry, streaming=streaming)
     field = options.text_field
-    if data.column_names is not None and field not in data.column_names:
-        raise ValueError(
-            f"{entry}: no column '{field}'; there are: {', '.join(data.column_names)}. Set "
-            "data.text_field."
-        )
+    _check_column(field, data.column_names, entry)
     size = 0 if streaming else data.dataset_size or 0
     row, rows = 0, 1 if streaming else max(len(data), 1)
     for batch in data.select_columns([field]).iter(batch_size=ROWS_AT_ONCE):
@@ -180,3 +172,10 @@ def read_dataset(
                 raise ValueError(f"{entry}, row {row}: the column '{field}' holds no strings.")
             yield Document(text or "", f"{entry}:{row}")
         meter.done += size * len(texts) // rows
+
+
+def _check_column(field: str, names: Sequence[str] | None, place: str) -> None:
+    if names is not None and field not in names:
+        raise ValueError(
+            f"{place}: no column '{field}'; there are: {', '.join(names)}. Set data.text_field."
+        )

@@ -10,9 +10,8 @@ import tarfile
 import pytest
 
 from spacy_spanmed.pretraining.texts import reading, tables
-from spacy_spanmed.pretraining.texts.fingerprint import fingerprint
 from spacy_spanmed.pretraining.texts.reading import TextOptions, TextProblems
-from spacy_spanmed.pretraining.texts.sources import Sources, read_texts
+from spacy_spanmed.pretraining.texts.sources import Sources, fingerprint, read_texts
 from spacy_spanmed.util import text_files
 from spacy_spanmed.util.text_files import Meter
 
