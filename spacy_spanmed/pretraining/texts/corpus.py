@@ -4,6 +4,7 @@ for a cache, or again and again as a stream."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,20 @@ from transformers import PreTrainedTokenizerBase
 
 from ...util.text_files import Meter
 from ..config import DataSettings
-from .overlap import EvaluationTexts, text_hash
 from .packing import (
     CUT,
     DROPPED,
     PIECES,
     TOO_SHORT,
     PackedSequences,
+    Packer,
     TokenSequence,
     make_packer,
     pack,
     stack_sequences,
 )
 from .reading import TextOptions, TextProblems
-from .selection import KEPT, Selection, read_evaluation_texts, read_selected
+from .selection import KEPT, EvaluationTexts, Selection, read_selected, text_hash
 from .sources import Sources
 
 
@@ -55,32 +56,32 @@ class TextCorpus:
         held_out: bool = False,
         dev: Sequence[str] = (),
     ):
-        self._dev = dev
-        self._dev_hashes: set[int] | None = None  # read when they are needed
-        self._held_out = held_out
+        self._dev, self._exclude, self._held_out = dev, exclude, held_out
         self.name = ", ".join(entries)
         self.tokenizer = tokenizer
         self.settings = settings
         self.block_length = block_length
-        self._exclude = exclude
-        self._evaluation: EvaluationTexts | None = None  # read when it is needed
-        self._evaluation_problems: dict[str, int] = {}
         options = TextOptions(settings.text_field, settings.txt_documents)
         self._problems = TextProblems(settings.on_error)
         self._sources = Sources(entries, options, self._problems, streaming)
-        self._start()
+        self._selection = Selection(settings)
+        self._packer = self._make_packer()
 
-    def _start(self) -> None:
-        self._problems.clear()
-        self._selection = Selection(
-            self.settings, self._evaluation, self._held_out, self._dev_hashes or ()
+    def _make_packer(self) -> Packer:
+        settings = self.settings
+        return make_packer(
+            self.tokenizer, self.block_length, settings.join_documents, settings.min_block
         )
-        self._packer = make_packer(
-            self.tokenizer,
-            self.block_length,
-            self.settings.join_documents,
-            self.settings.min_block,
-        )
+
+    @cached_property
+    def _evaluation(self) -> EvaluationTexts | None:
+        words = self.settings.exclude_words
+        return EvaluationTexts.read(self._exclude, words) if self._exclude else None
+
+    @cached_property
+    def _dev_hashes(self) -> set[int]:
+        texts = read_selected(self._dev, self.settings) if self._dev else ()
+        return {text_hash(text) for text in texts}
 
     def size(self) -> int:
         """Bytes to read, 0 if that is not known."""
@@ -93,13 +94,11 @@ class TextCorpus:
         YIELDS (TokenSequence): In the order of the texts. Counting starts anew.
         RAISES (ValueError): A text can't be read; the message names the place.
         """
-        if self._exclude and self._evaluation is None:
-            words = self.settings.exclude_words
-            found = read_evaluation_texts(self._exclude, words)
-            self._evaluation, self._evaluation_problems = found
-        if self._dev and self._dev_hashes is None:
-            self._dev_hashes = {text_hash(text) for text in read_selected(self._dev, self.settings)}
-        self._start()
+        self._problems.clear()
+        self._packer = self._make_packer()
+        self._selection = Selection(
+            self.settings, self._evaluation, self._held_out, self._dev_hashes
+        )
         texts = self._selection.select(self._sources.read(meter or Meter()))
         yield from pack(texts, self.tokenizer, self._packer)
 
@@ -117,8 +116,8 @@ class TextCorpus:
         excluded = self._evaluation
         return {
             **selected,
-            "evaluation_texts": excluded.count if excluded is not None else 0,
-            "evaluation_problems": self._evaluation_problems,
+            "evaluation_texts": excluded.count if excluded else 0,
+            "evaluation_problems": excluded.problems if excluded else {},
             "unreadable": dict(self._problems.counts),
             "files_ignored": self._sources.ignored,
             **{name: counts[name] for name in (PIECES, DROPPED, TOO_SHORT, CUT)},
@@ -197,13 +196,12 @@ def describe(corpus: TextCorpus, sequences: PackedSequences) -> str:
     RETURNS (str): Documents, word pieces and sequences, and what was left out.
     """
     report, count = sequences.report, len(sequences.input_ids)
-    line = (
-        f"{corpus.name}: {report['documents_kept']:,} texts, {report['word_pieces']:,} word "
-        f"pieces, {count:,} sequences of {'' if corpus.settings.join_documents else 'up to '}"
-        f"{corpus.block_length}"
-    )
     without = left_out(report)
-    return f"{line} ({without})" if without else line
+    return (
+        f"{corpus.name}: {report[KEPT]:,} texts, {report[PIECES]:,} word pieces, {count:,} sequences "
+        f"of {'' if corpus.settings.join_documents else 'up to '}{corpus.block_length}"
+        f"{without and f' ({without})'}"
+    )
 
 
 def left_out(report: dict[str, Any]) -> str:

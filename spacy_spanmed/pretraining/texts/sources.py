@@ -20,16 +20,23 @@ from typing import Any, cast
 from ...util.problems import RAISE, Problems
 from ...util.provenance import file_sha256
 from ...util.text_files import DamagedGzip, Meter, open_bytes
-from . import papers, tables
-from .reading import Document, TextOptions, TextProblems, read_json_lines, read_plain
+from . import tables
+from .reading import (
+    Document,
+    TextOptions,
+    TextProblems,
+    read_json_lines,
+    read_papers,
+    read_plain,
+)
 
 # Readers of a stream by suffix; ".gz" may follow.
 READERS = {
     ".txt": read_plain,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
-    ".xml": papers.read,
-    ".nxml": papers.read,
+    ".xml": read_papers,
+    ".nxml": read_papers,
 }
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 PARQUET = ".parquet"

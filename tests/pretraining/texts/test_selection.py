@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
 from spacy_spanmed.pretraining.config import DataSettings
-from spacy_spanmed.pretraining.texts import overlap as duplicates
-from spacy_spanmed.pretraining.texts.overlap import EvaluationTexts, SeenTexts
+from spacy_spanmed.pretraining.texts import selection
 from spacy_spanmed.pretraining.texts.reading import Document
 from spacy_spanmed.pretraining.texts.selection import (
+    EvaluationTexts,
+    SeenTexts,
     Selection,
     clean_text,
-    read_evaluation_texts,
     read_selected,
 )
 from spacy_spanmed.pretraining.texts.tokenizing import sentence_ends
@@ -76,7 +76,7 @@ def test_odd_texts_take_no_more_time_than_others(text):
 
 
 def test_duplicates_are_found_also_beyond_what_is_in_the_set(monkeypatch):
-    monkeypatch.setattr(duplicates, "RECENT", 7)
+    monkeypatch.setattr(selection, "RECENT", 7)
     seen = SeenTexts()
     texts = [f"text number {i % 50}" for i in range(200)]
     new = [seen.add(text) for text in texts]
@@ -126,14 +126,14 @@ def test_evaluation_texts_come_from_docs_and_corpora(tmp_path):
     title, abstract = " ".join(WORDS[20:25]), " ".join(WORDS[25:45])
     (tmp_path / "test.pubtator").write_text(f"1|t|{title}\n1|a|{abstract}\n\n")
     paths = [tmp_path / "test.spacy", tmp_path / "test.pubtator"]
-    known, problems = read_evaluation_texts(paths, 13)
-    assert known.count == 2 and problems == {}
+    known = EvaluationTexts.read(paths, 13)
+    assert known.count == 2 and known.problems == {}
     assert known.overlap(" ".join(WORDS[3:16])) and known.overlap(" ".join(WORDS[22:35]))
     with pytest.raises(ValueError, match="nope.spacy', which does not exist"):
-        read_evaluation_texts([tmp_path / "nope.spacy"], 13)
+        EvaluationTexts.read([tmp_path / "nope.spacy"], 13)
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ValueError, match="holds no text"):
-        read_evaluation_texts([tmp_path / "empty.jsonl"], 13)
+        EvaluationTexts.read([tmp_path / "empty.jsonl"], 13)
 
 
 def test_every_document_is_accounted_for():
