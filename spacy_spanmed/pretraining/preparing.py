@@ -70,7 +70,6 @@ def load_training_sequences(
         data,
         training.block_length,
         exclude=data.exclude,
-        streaming=data.streaming,
         dev=settings.paths.dev,
     )
     if not data.streaming:
@@ -97,7 +96,6 @@ def load_dev_sequences(
         loaded.tokenizer,
         settings.data,
         settings.training.block_length,
-        streaming=settings.data.streaming,
         held_out=not settings.paths.dev,
     )
     return load_sequences(DEV, corpus, settings, known[DEV]["sha256"], console)

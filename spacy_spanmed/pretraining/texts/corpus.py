@@ -3,7 +3,7 @@ for a cache, or again and again as a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -19,14 +19,11 @@ from .packing import (
     PIECES,
     TOO_SHORT,
     PackedSequences,
-    Packer,
     TokenSequence,
     make_packer,
-    pack,
     stack_sequences,
 )
-from .reading import TextOptions, TextProblems
-from .selection import KEPT, EvaluationTexts, Selection, read_selected, text_hash
+from .selection import KEPT, REASONS, EvaluationTexts, Selection, read_selected, text_hash
 from .sources import Sources
 
 
@@ -38,7 +35,6 @@ class TextCorpus:
     settings (DataSettings): How to read, select and pack them.
     block_length (int): Tokens of a sequence at most.
     exclude (Sequence[Path]): Corpora whose texts must not be in it, default none.
-    streaming (bool): Read datasets from the Hub over the network, default False.
     held_out (bool): Where ``settings.held_out`` splits the texts, take the held-out ones. Default
         False.
     dev (Sequence[str]): Entries whose texts must not be in it, default none.
@@ -52,7 +48,6 @@ class TextCorpus:
         settings: DataSettings,
         block_length: int,
         exclude: Sequence[Path] = (),
-        streaming: bool = False,
         held_out: bool = False,
         dev: Sequence[str] = (),
     ):
@@ -61,15 +56,15 @@ class TextCorpus:
         self.tokenizer = tokenizer
         self.settings = settings
         self.block_length = block_length
-        options = TextOptions(settings.text_field, settings.txt_documents)
-        self._problems = TextProblems(settings.on_error)
-        self._sources = Sources(entries, options, self._problems, streaming)
-        self._selection = Selection(settings)
-        self._packer = self._make_packer()
+        self._sources = Sources.from_settings(entries, settings)
+        self._start()
 
-    def _make_packer(self) -> Packer:
+    def _start(self, evaluation: EvaluationTexts | None = None, dev: Container[int] = ()) -> None:
+        """Count from nothing. evaluation, dev: See :class:`Selection`."""
         settings = self.settings
-        return make_packer(
+        self._sources.problems.clear()
+        self._selection = Selection(settings, evaluation, self._held_out, dev)
+        self._packer = make_packer(
             self.tokenizer, self.block_length, settings.join_documents, settings.min_block
         )
 
@@ -94,13 +89,9 @@ class TextCorpus:
         YIELDS (TokenSequence): In the order of the texts. Counting starts anew.
         RAISES (ValueError): A text can't be read; the message names the place.
         """
-        self._problems.clear()
-        self._packer = self._make_packer()
-        self._selection = Selection(
-            self.settings, self._evaluation, self._held_out, self._dev_hashes
-        )
+        self._start(self._evaluation, self._dev_hashes)
         texts = self._selection.select(self._sources.read(meter or Meter()))
-        yield from pack(texts, self.tokenizer, self._packer)
+        yield from self._packer.pack(texts)
 
     @property
     def word_pieces(self) -> int:
@@ -111,14 +102,14 @@ class TextCorpus:
         """What the last reading has found: documents read, left out for each reason and kept,
         files ignored for their names, texts that couldn't be read, word pieces kept and dropped."""
         selected = self._selection.report()
-        examples = {**selected.pop("examples"), **self._problems.examples}
+        examples = {**selected.pop("examples"), **self._sources.problems.examples}
         counts = self._packer.counts
         excluded = self._evaluation
         return {
             **selected,
             "evaluation_texts": excluded.count if excluded else 0,
             "evaluation_problems": excluded.problems if excluded else {},
-            "unreadable": dict(self._problems.counts),
+            "unreadable": dict(self._sources.problems.counts),
             "files_ignored": self._sources.ignored,
             **{name: counts[name] for name in (PIECES, DROPPED, TOO_SHORT, CUT)},
             "examples": examples,
@@ -207,13 +198,8 @@ def describe(corpus: TextCorpus, sequences: PackedSequences) -> str:
 def left_out(report: dict[str, Any]) -> str:
     """What a report says was left out, in words; empty if nothing was."""
     counts = {
-        "empty": report["documents_empty"],
-        "too short": report["documents_too_short"],
-        "duplicates": report["documents_duplicate"],
-        "on the other side of the split": report["documents_other_side"],
-        "held out": report["documents_in_dev"],
-        "overlapping with evaluation texts": report["documents_overlapping"],
-        "shorter than a sequence": report["documents_shorter_than_a_block_dropped"],
+        **{words: report[f"documents_{reason}"] for reason, words in REASONS.items()},
+        "shorter than a sequence": report[TOO_SHORT],
         **report["unreadable"],
         "files ignored": report["files_ignored"],
     }

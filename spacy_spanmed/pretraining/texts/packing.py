@@ -67,9 +67,25 @@ class Packer(ABC):
         self._body = block_length - 2
         self.counts: Counter[str] = Counter()
 
-    @abstractmethod
+    def pack(self, texts: Iterable[str]) -> Iterator[TokenSequence]:
+        """Tokenize and pack texts, one after the other; to be called once.
+
+        texts (Iterable[str]): The documents.
+        YIELDS (TokenSequence): The sequences, in the order of the text.
+        """
+        for text in encode_texts(texts, self._tokenizer):
+            yield from self.add(text)
+        yield from self.finish()
+
     def add(self, text: EncodedText) -> Iterator[TokenSequence]:
         """Take a text, and yield the sequences that are ready."""
+        self.counts[DOCUMENTS] += 1
+        self.counts[PIECES] += len(text.ids)
+        yield from self._cut(text)
+
+    @abstractmethod
+    def _cut(self, text: EncodedText) -> Iterator[TokenSequence]:
+        """The sequences that are ready with this text."""
 
     def finish(self) -> Iterator[TokenSequence]:
         """Yield what is left when there is no further text."""
@@ -105,11 +121,8 @@ class DocumentPacker(Packer):
             )
         self._least = min_block - 2
 
-    def add(self, text: EncodedText) -> Iterator[TokenSequence]:
-        """See :meth:`Packer.add`."""
+    def _cut(self, text: EncodedText) -> Iterator[TokenSequence]:
         size = len(text.ids)
-        self.counts[DOCUMENTS] += 1
-        self.counts[PIECES] += size
         if size < self._least:
             self.counts[TOO_SHORT] += 1
             self.counts[DROPPED] += size
@@ -135,9 +148,9 @@ class DocumentPacker(Packer):
     def _next_cut(self, text: EncodedText, start: int) -> int:
         """The last end of a sentence that fits the sequence from ``start``, or of a word."""
         limit = start + self._body
-        place = int(np.searchsorted(text.sentences, limit, side="right")) - 1
-        if place >= 0 and text.sentences[place] - start >= self._least:
-            return int(text.sentences[place])
+        sentence = _sentence_start(text, limit)
+        if sentence - start >= self._least:
+            return sentence
         self.counts[CUT] += 1
         word = _word_start(text.words, start, limit)
         return word if word - start >= self._least else limit
@@ -147,9 +160,9 @@ class DocumentPacker(Packer):
         the old one if there is none."""
         size = len(text.ids)
         low, high = max(start + self._least, size - self._body), size - self._least
-        place = int(np.searchsorted(text.sentences, high, side="right")) - 1
-        if place >= 0 and text.sentences[place] >= low:
-            return int(text.sentences[place])
+        sentence = _sentence_start(text, high)
+        if sentence >= low:
+            return sentence
         word = _word_start(text.words, start, high)
         if word < low:
             return cut
@@ -168,10 +181,7 @@ class JoiningPacker(Packer):
         # The rest of a word longer than a sequence must not pass for a whole word.
         self._cut_word = -1
 
-    def add(self, text: EncodedText) -> Iterator[TokenSequence]:
-        """See :meth:`Packer.add`."""
-        self.counts[DOCUMENTS] += 1
-        self.counts[PIECES] += len(text.ids)
+    def _cut(self, text: EncodedText) -> Iterator[TokenSequence]:
         words = np.where(text.words >= 0, text.words + self._next_word, -1)
         self._next_word += int(text.words.max(initial=0)) + 1
         self._ids = np.concatenate([self._ids, text.ids, [self._tokenizer.sep_token_id]])
@@ -190,7 +200,7 @@ class JoiningPacker(Packer):
         self._ids, self._words = self._ids[start:], self._words[start:]
 
     def finish(self) -> Iterator[TokenSequence]:
-        """See :meth:`Packer.finish`; what fills no sequence is dropped."""
+        # What fills no sequence is dropped.
         if len(self._ids) == self._body:
             yield self._sequence(0, self._body, self._body)
         else:
@@ -212,6 +222,12 @@ def make_packer(
     if join_documents:
         return JoiningPacker(tokenizer, block_length)
     return DocumentPacker(tokenizer, block_length, min_block)
+
+
+def _sentence_start(text: EncodedText, limit: int) -> int:
+    """The last place up to ``limit`` where a sentence begins; -1 if there is none."""
+    place = int(np.searchsorted(text.sentences, limit, side="right")) - 1
+    return int(text.sentences[place]) if place >= 0 else -1
 
 
 def _word_start(words: np.ndarray, start: int, limit: int) -> int:
@@ -295,23 +311,8 @@ def pack_texts(
     RAISES (ValueError): A length is out of its bounds.
     """
     packer = make_packer(tokenizer, block_length, join_documents, min_block)
-    arrays = stack_sequences(list(pack(texts, tokenizer, packer)), block_length, tokenizer)
+    arrays = stack_sequences(list(packer.pack(texts)), block_length, tokenizer)
     return PackedSequences.make(arrays, packer.counts[DOCUMENTS], packer.counts[PIECES])
-
-
-def pack(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, packer: Packer
-) -> Iterator[TokenSequence]:
-    """Tokenize texts and pack them, one after the other.
-
-    texts (Iterable[str]): The documents.
-    tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
-    packer (Packer): A new one.
-    YIELDS (TokenSequence): The sequences, in the order of the text.
-    """
-    for text in encode_texts(texts, tokenizer):
-        yield from packer.add(text)
-    yield from packer.finish()
 
 
 def stack_sequences(

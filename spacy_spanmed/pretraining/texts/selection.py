@@ -26,7 +26,7 @@ from ...corpora.reading import iter_texts
 from ...util.problems import EXAMPLES, SKIP, Problems
 from ...util.text_files import Meter
 from ..config import DataSettings
-from .reading import Document, TextOptions, TextProblems
+from .reading import Document
 from .sources import Sources
 
 # Control characters but for white space, and characters without width: soft hyphen, zero-width
@@ -211,7 +211,14 @@ def _any_in(values: np.ndarray, known: np.ndarray) -> bool:
 READ, KEPT = "documents_read", "documents_kept"
 EMPTY, SHORT, DUPLICATE, OVERLAPPING = "empty", "too_short", "duplicate", "overlapping"
 OTHER_SIDE, IN_DEV = "other_side", "in_dev"
-REASONS = (EMPTY, SHORT, DUPLICATE, OTHER_SIDE, IN_DEV, OVERLAPPING)
+REASONS = {
+    EMPTY: "empty",
+    SHORT: "too short",
+    DUPLICATE: "duplicates",
+    OTHER_SIDE: "on the other side of the split",
+    IN_DEV: "held out",
+    OVERLAPPING: "overlapping with evaluation texts",
+}
 
 
 class Selection:
@@ -298,9 +305,7 @@ def read_selected(entries: Sequence[str], settings: DataSettings) -> Iterator[st
     YIELDS (str): Texts.
     RAISES (ValueError): See ``Sources``.
     """
-    options = TextOptions(settings.text_field, settings.txt_documents)
-    problems = TextProblems(settings.on_error)
-    sources = Sources(entries, options, problems, settings.streaming)
+    sources = Sources.from_settings(entries, settings)
     whole = settings.model_copy(update={"held_out": 0.0})
     yield from Selection(whole).select(sources.read(Meter()))
 

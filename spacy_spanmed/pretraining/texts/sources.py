@@ -20,6 +20,7 @@ from typing import Any, cast
 from ...util.problems import RAISE, Problems
 from ...util.provenance import file_sha256
 from ...util.text_files import DamagedGzip, Meter, open_bytes
+from ..config import DataSettings
 from . import tables
 from .reading import (
     Document,
@@ -71,6 +72,12 @@ class Sources:
             raise ValueError("No texts are given: set paths.train and paths.dev.")
         for entry in self.entries:
             check_entry(entry)
+
+    @classmethod
+    def from_settings(cls, entries: Sequence[str], settings: DataSettings) -> Sources:
+        """The texts of a run. entries: See above. settings (DataSettings): How to read them."""
+        options = TextOptions(settings.text_field, settings.txt_documents)
+        return cls(entries, options, TextProblems(settings.on_error), settings.streaming)
 
     def size(self) -> int:
         """Bytes of all files and datasets, for progress; 0 for datasets read over the network."""
