@@ -1,8 +1,5 @@
 """Occurrences of known terms, such as those of a biomedical dictionary, and the files they come
-from: a term a line, or EntityRuler patterns.
-
-After the entity masking of ERNIE (Sun et al. 2019, arXiv 1904.09223).
-"""
+from: a term a line, or EntityRuler patterns."""
 
 from __future__ import annotations
 

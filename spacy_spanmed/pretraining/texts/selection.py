@@ -37,32 +37,24 @@ _LINE_END = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _SPACES = re.compile(r"\s{2,}|[^\S ]")  # white space that is not one space
 
 
-def clean_text(
-    text: str,
-    *,
-    replace: Sequence[tuple[re.Pattern, str]] = (),
-    normalize_whitespace: bool = True,
-    remove_control_characters: bool = True,
-) -> str:
+def clean_text(text: str, settings: DataSettings) -> str:
     """Clean a text.
 
     text (str): The text.
-    replace (Sequence): Regular expressions and what their matches become, first of all, one after
-        the other. Default none.
-    normalize_whitespace (bool): Make every run of white space one space, but one line feed where
-        there was a blank line: a paragraph ends there. Default True.
-    remove_control_characters (bool): Remove control characters other than white space, and
-        characters without width. Default True.
-    RETURNS (str): The text without white space around it. Lone surrogates (which
-        JSON can hold but UTF-8 can't) are always replaced by U+FFFD.
+    settings (DataSettings): ``replace``: regular expressions and what their matches become, first
+        of all, one after the other. ``normalize_whitespace``: make every run of white space one
+        space, but one line feed where there was a blank line: a paragraph ends there.
+        ``remove_control_characters``: remove control characters other than white space, and
+        characters without width.
+    RETURNS (str): The text without white space around it. Lone surrogates (which JSON can hold but
+        UTF-8 can't) are always replaced by U+FFFD.
     """
-    for pattern, replacement in replace:
+    for pattern, replacement in settings.replace:
         text = pattern.sub(replacement, text)
-    if _LONE_SURROGATE.search(text):
-        text = _LONE_SURROGATE.sub("\ufffd", text)
-    if remove_control_characters:
+    text = _LONE_SURROGATE.sub("\ufffd", text)
+    if settings.remove_control_characters:
         text = _INVISIBLE.sub("", text)
-    if normalize_whitespace:
+    if settings.normalize_whitespace:
         text = _LINE_END.sub("\n", text)
         text = _SPACES.sub(_even, text)
     return text.strip()
@@ -98,10 +90,7 @@ class SeenTexts:
         RETURNS (bool): Whether it is new.
         """
         value = text_hash(text)
-        if value in self._recent:
-            return False
-        place = int(np.searchsorted(self._sorted, np.uint64(value)))
-        if place < len(self._sorted) and int(self._sorted[place]) == value:
+        if value in self._recent or _any_in(np.array([value], np.uint64), self._sorted):
             return False
         self._recent.add(value)
         if len(self._recent) >= RECENT:
@@ -255,12 +244,7 @@ class Selection:
         """
         for document in documents:
             self._counts[READ] += 1
-            text = clean_text(
-                document.text,
-                replace=self._settings.replace,
-                normalize_whitespace=self._settings.normalize_whitespace,
-                remove_control_characters=self._settings.remove_control_characters,
-            )
+            text = clean_text(document.text, self._settings)
             reason = self._find_reason(text)
             if reason is None:
                 self._counts[KEPT] += 1
@@ -288,7 +272,7 @@ class Selection:
         if self._seen is not None and not self._seen.add(text):
             return DUPLICATE
         share = self._settings.held_out
-        if share and is_held_out(text, share) != self._held_out:
+        if share and _is_held_out(text, share) != self._held_out:
             return OTHER_SIDE
         if self._dev and text_hash(text) in self._dev:
             return IN_DEV
@@ -310,11 +294,8 @@ def read_selected(entries: Sequence[str], settings: DataSettings) -> Iterator[st
     yield from Selection(whole).select(sources.read(Meter()))
 
 
-def is_held_out(text: str, share: float) -> bool:
-    """Whether a text is held out: decided by its hash, so always the same for the same text.
-
-    text (str): The text, cleaned.
-    share (float): Of the texts, 0 to 1.
-    """
+def _is_held_out(text: str, share: float) -> bool:
+    """Whether a cleaned text is of the share (0 to 1) that is held out: decided by its hash, so
+    always the same for the same text."""
     digest = hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest()
     return int.from_bytes(digest, "big") < share * 2**64

@@ -65,15 +65,15 @@ class DatasetName(NamedTuple):
     """What ``hf:NAME?config=CONFIG&split=SPLIT&revision=REVISION`` says.
 
     name (str): A name on the Hugging Face Hub, or a folder.
-    config (str): Its configuration, or None.
-    split (str): "train" unless given.
-    revision (str): A commit or tag of it on the Hub, or None: the newest.
+    config (str): Its configuration. Defaults to None.
+    split (str): Defaults to "train".
+    revision (str): A commit or tag of it on the Hub. Defaults to None: the newest.
     """
 
     name: str
-    config: str | None
-    split: str
-    revision: str | None
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -90,13 +90,11 @@ def parse_dataset_name(entry: str) -> DatasetName:
     """
     name, _, query = entry.removeprefix(PREFIX).partition("?")
     parts = dict(parse_qsl(query, keep_blank_values=True))
-    if not name or set(parts) - {"config", "split", "revision"}:
+    if not name or set(parts) - set(DatasetName._fields[1:]):
         raise ValueError(
             f"'{entry}' is no dataset: write hf:NAME, or hf:NAME?config=CONFIG&split=SPLIT."
         )
-    return DatasetName(
-        name, parts.get("config"), parts.get("split", "train"), parts.get("revision")
-    )
+    return DatasetName(name, **parts)
 
 
 def load_dataset(entry: str, *, streaming: bool = False) -> Any:

@@ -22,17 +22,18 @@ from spacy_spanmed.pretraining.texts.tokenizing import sentence_ends
 
 def test_cleaning():
     raw = "\ufeffA\r\n\r\n b\x00\u00a0 c\n\nd\ne \t\n\n\nf\x1cg\xadh\u200d "
-    assert clean_text(raw) == "A\nb c\nd e\nf gh\u200d"
-    kept = clean_text(raw, normalize_whitespace=False, remove_control_characters=False)
+    assert clean_text(raw, DataSettings()) == "A\nb c\nd e\nf gh\u200d"
+    as_it_is = DataSettings(normalize_whitespace=False, remove_control_characters=False)
+    kept = clean_text(raw, as_it_is)
     assert kept == raw.strip()
-    assert "\xad" in clean_text(raw, remove_control_characters=False)
-    assert clean_text("a\ud800b", normalize_whitespace=False) == "a\ufffdb"
+    assert "\xad" in clean_text(raw, DataSettings(remove_control_characters=False))
+    assert clean_text("a\ud800b", as_it_is) == "a\ufffdb"
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(max_size=60))
 def test_cleaned_text_has_single_spaces_and_line_feeds_only(text):
-    cleaned = clean_text(text)
+    cleaned = clean_text(text, DataSettings())
     assert cleaned == cleaned.strip()
     assert all(space in " \n" for space in cleaned if space.isspace())
     assert not any(pair in cleaned for pair in ("  ", "\n\n", " \n", "\n "))
@@ -72,7 +73,7 @@ def test_sentence_ends_ascend_to_the_end(text):
 def test_odd_texts_take_no_more_time_than_others(text):
     """Quadratic time would be hours."""
     assert sentence_ends(text)[-1] == len(text)
-    assert len(clean_text(text)) <= len(text)
+    assert len(clean_text(text, DataSettings())) <= len(text)
 
 
 def test_duplicates_are_found_also_beyond_what_is_in_the_set(monkeypatch):
