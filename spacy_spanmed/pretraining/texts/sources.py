@@ -108,10 +108,10 @@ class Sources:
                     self.ignored += 1
 
     def _read_file(self, path: Path, meter: Meter) -> Iterator[Document]:
-        if path.name.lower().endswith(PARQUET):
-            yield from tables.read_parquet(path, self.options, meter, self.problems)
-            return
         try:
+            if path.name.lower().endswith(PARQUET):
+                yield from tables.read_parquet(path, self.options, meter, self.problems)
+                return
             with open_bytes(path, meter) as file:
                 if path.name.lower().endswith(ARCHIVES):
                     yield from self._read_archive(file, str(path))

@@ -29,6 +29,7 @@ def read_parquet(
     problems (Problems): Told of a file that is damaged, after the rows before the damage.
     YIELDS (Document): A row; one without value (null) is a blank text.
     RAISES (ValueError): pyarrow is missing, or the file has no such column.
+    RAISES (OSError): The file can't be read.
     """
     try:
         import pyarrow as pa
@@ -53,7 +54,9 @@ def read_parquet(
                     row += 1
                     yield Document(text or "", f"{path}:{row}")
                 meter.done += size * batch.num_rows // rows
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # damaged rows are an OSError without a number
+        if getattr(error, "errno", None) is not None:
+            raise
         problems.add(
             DAMAGED,
             str(path),
