@@ -14,9 +14,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from filelock import FileLock
@@ -38,13 +40,13 @@ from .config import PretrainSettings
 from .distributed import connect_workers
 from .record import text_code
 from .texts.corpus import TextCorpus, describe, require_sequences
-from .texts.packing import PIECES, PackedSequences, TokenSequence, id_type, padding_id
+from .texts.packing import PIECES, PackedSequences, TokenSequence, stack_sequences
 from .texts.selection import KEPT
 
 INDEX = "index.json"
-ROWS_AT_ONCE = 512
+ARRAYS = ("input_ids", "words", "lengths")  # each a file
+ROWS_AT_ONCE = 4096
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-REPORT_EVERY = 0.2  # seconds between two looks at the progress
 # Seconds the main worker has at most to take the lock first, for it is the one to show progress.
 HEAD_START = 5.0
 # Settings that don't change what sequences a text gives: `exclude` counts with its content.
@@ -84,15 +86,7 @@ def load_sequences(
                 f"({error.strerror}): set paths.cache to another."
             ) from error
         with FileLock(lock):
-            sequences = open_cache(folder)
-            if sequences is None:
-                _build(corpus, folder, console)
-                sequences = open_cache(folder)
-    if sequences is None:
-        raise ValueError(
-            f"The cache '{folder}' can't be read back just after it was written: set paths.cache "
-            "to a folder on another disk."
-        )
+            sequences = open_cache(folder) or _build(corpus, folder, console)
     console.print(describe(corpus, sequences), highlight=False)
     return sequences
 
@@ -111,13 +105,7 @@ def cache_key(
     # How a call cuts and pads, which a tokenizer remembers from the last one, does not count.
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
     rules["truncation"] = rules["padding"] = None
-    parts = [
-        fingerprint,
-        rules,
-        tokenizer.special_tokens_map,
-        settings,
-        text_code(),
-    ]
+    parts = [fingerprint, rules, tokenizer.special_tokens_map, settings, text_code()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -129,57 +117,56 @@ def open_cache(folder: Path) -> PackedSequences | None:
     """
     index = read_json(folder / INDEX)
     try:
-        arrays = {}
-        for name, facts in index["arrays"].items():
-            path, dtype = folder / f"{name}.bin", np.dtype(facts["dtype"])
-            shape = tuple(facts["shape"])
-            if path.stat().st_size != dtype.itemsize * np.prod(shape, dtype=np.int64):
-                return None
-            arrays[name] = np.memmap(path, dtype=dtype, mode="r", shape=shape)
+        arrays = []
+        for name in ARRAYS:
+            dtype, shape = index["arrays"][name]
+            arrays.append(np.memmap(folder / f"{name}.bin", dtype, mode="r").reshape(shape))
         report = index["report"]
-        return PackedSequences(
-            **arrays, documents=report[KEPT], tokens=report[PIECES], report=report
-        )
+        return PackedSequences.make(arrays, report[KEPT], report[PIECES], report)
     except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
 def write_cache(
     folder: Path,
-    sequences: Iterable[TokenSequence],
+    sequences: Iterator[TokenSequence],
     block_length: int,
     tokenizer: PreTrainedTokenizerBase,
-    full: bool,
     report: Callable[[], dict[str, Any]],
 ) -> int:
     """Write a cache. Only one process may write to a folder at a time.
 
     folder (Path): Where it goes; a damaged one there is replaced.
-    sequences (Iterable[TokenSequence]): The sequences; a thousand at most are in memory.
+    sequences (Iterator[TokenSequence]): The sequences; 4096 at most are in memory.
     block_length (int): Width of the arrays.
     tokenizer (PreTrainedTokenizerBase): For the width of ids and the id of padding.
-    full (bool): Whether all sequences are full, so that no lengths are needed.
     report (Callable): Gives what was read, once all sequences are written.
     RETURNS (int): Number of sequences. If there are none, nothing is written.
     RAISES (ValueError): The disk is full, or the folder can't be written; nothing is left behind.
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
+    written = count = 0
     try:
         shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
         temporary.mkdir(parents=True)
-        count, types = _write_arrays(temporary, sequences, block_length, tokenizer, full)
+        arrays: dict[str, tuple[str, list[int]]] = {}
+        with ExitStack() as stack:
+            files = [stack.enter_context((temporary / f"{name}.bin").open("wb")) for name in ARRAYS]
+            while rows := list(islice(sequences, ROWS_AT_ONCE)):
+                count += len(rows)
+                stacked = stack_sequences(rows, block_length, tokenizer)
+                for name, array, file in zip(ARRAYS, stacked, files):
+                    written += file.write(array.tobytes())
+                    arrays[name] = array.dtype.str, [count, *array.shape[1:]]
+            for file in files:
+                file.flush()
+                os.fsync(file.fileno())
         if count:
-            arrays = {
-                name: {"dtype": dtype.str, "shape": [count, *shape]}
-                for name, (dtype, shape) in types.items()
-            }
             write_json(temporary / INDEX, {"arrays": arrays, "report": report()})
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(temporary, folder)
         return count
     except OSError as error:
-        written = sum(p.stat().st_size for p in temporary.glob("*")) if temporary.exists() else 0
-        shutil.rmtree(temporary, ignore_errors=True)
         why = "the disk is full" if error.errno in FULL else error.strerror or str(error)
         raise ValueError(
             f"The tokenized texts can't be kept in '{folder.parent}', after {written / 1e6:,.0f} "
@@ -188,59 +175,6 @@ def write_cache(
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_arrays(
-    folder: Path,
-    sequences: Iterable[TokenSequence],
-    block_length: int,
-    tokenizer: PreTrainedTokenizerBase,
-    full: bool,
-) -> tuple[int, dict[str, tuple[np.dtype, tuple[int, ...]]]]:
-    """Write sequences as rows. RETURNS (tuple): Their number, and type and shape of a row of each
-    array."""
-    types: dict[str, tuple[np.dtype, tuple[int, ...]]] = {
-        "input_ids": (id_type(tokenizer), (block_length,)),
-        "words": (np.dtype(np.int16), (block_length,)),
-    }
-    if not full:
-        types["lengths"] = (np.dtype(np.int32), ())
-    padding = {"input_ids": padding_id(tokenizer), "words": -1, "lengths": 0}
-    rows = {
-        name: np.full((ROWS_AT_ONCE, *shape), padding[name], dtype)
-        for name, (dtype, shape) in types.items()
-    }
-    files: dict[str, BinaryIO] = {}
-    count = filled = 0
-    try:
-        for name in types:
-            files[name] = (folder / f"{name}.bin").open("wb")
-        for sequence in sequences:
-            size = len(sequence.ids)
-            rows["input_ids"][filled, :size] = sequence.ids
-            rows["words"][filled, :size] = sequence.words
-            if not full:
-                rows["lengths"][filled] = size
-            filled += 1
-            if filled == ROWS_AT_ONCE:
-                _flush(files, rows, filled, padding)
-                count, filled = count + filled, 0
-        _flush(files, rows, filled, padding)
-        for file in files.values():
-            file.flush()
-            os.fsync(file.fileno())
-        return count + filled, types
-    finally:
-        for file in files.values():
-            file.close()
-
-
-def _flush(
-    files: dict[str, BinaryIO], rows: dict[str, np.ndarray], filled: int, padding: dict[str, int]
-) -> None:
-    for name, file in files.items():
-        file.write(rows[name][:filled].tobytes())
-        rows[name].fill(padding[name])
 
 
 def _let_main_begin(lock: Path) -> None:
@@ -252,9 +186,8 @@ def _let_main_begin(lock: Path) -> None:
         time.sleep(0.05)
 
 
-def _build(corpus: TextCorpus, folder: Path, console: Console) -> None:
+def _build(corpus: TextCorpus, folder: Path, console: Console) -> PackedSequences:
     meter = Meter()
-    size = corpus.size()
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -264,25 +197,20 @@ def _build(corpus: TextCorpus, folder: Path, console: Console) -> None:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Tokenizing", total=size or None, rate="")
-        started = time.monotonic()
+        task = progress.add_task("Tokenizing", total=corpus.size() or None, rate="")
 
         def watched() -> Iterator[TokenSequence]:
-            looked = 0.0
             for sequence in corpus.read_sequences(meter):
-                now = time.monotonic()
-                if now - looked >= REPORT_EVERY:
-                    rate = corpus.word_pieces / max(now - started, 1e-3)
-                    progress.update(task, completed=meter.done, rate=f"{rate:,.0f} word pieces/s")
-                    looked = now
+                rate = corpus.word_pieces / max(progress.tasks[task].elapsed or 0.0, 1e-3)
+                progress.update(task, completed=meter.done, rate=f"{rate:,.0f} word pieces/s")
                 yield sequence
 
-        count = write_cache(
-            folder,
-            watched(),
-            corpus.block_length,
-            corpus.tokenizer,
-            corpus.settings.join_documents,
-            corpus.report,
-        )
+        count = write_cache(folder, watched(), corpus.block_length, corpus.tokenizer, corpus.report)
     require_sequences(corpus, count)
+    sequences = open_cache(folder)
+    if sequences is None:
+        raise ValueError(
+            f"The cache '{folder}' can't be read back just after it was written: set paths.cache "
+            "to a folder on another disk."
+        )
+    return sequences

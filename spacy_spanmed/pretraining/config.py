@@ -90,7 +90,7 @@ class DataSettings(_Section):
     exclude (list): Corpora whose texts must not be trained on, in any format that ``convert``
         reads: documents that share a passage with one of them are left out of the training texts.
     exclude_words (int): How many words in a row make a shared passage; see
-        ``texts/overlap.py``.
+        ``texts/selection.py``.
     join_documents (bool): Fill sequences with one document after the other, instead of starting a
         sequence with each document and ending it with a sentence.
     min_block (int): Unless joined, tokens of a sequence at least, special tokens included.

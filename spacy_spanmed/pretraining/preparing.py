@@ -22,9 +22,8 @@ from .samples import (
     make_vocabulary,
 )
 from .texts.corpus import SequenceStream, TextCorpus
-from .texts.fingerprint import fingerprint
 from .texts.packing import PackedSequences, check_readable, count_pieces
-from .texts.sources import check_entry
+from .texts.sources import check_entry, fingerprint
 from .trainer import PretrainingTrainer, training_arguments
 
 TRAIN, DEV, EXCLUDE = "train", "dev", "exclude"
@@ -35,7 +34,7 @@ def fingerprint_texts(settings: PretrainSettings) -> Fingerprints:
     """Size and hash of all texts of a run.
 
     settings (PretrainSettings): The run's settings.
-    RETURNS (dict): See ``texts/fingerprint.py``, by role.
+    RETURNS (dict): See ``texts/sources.py``, by role.
     RAISES (ValueError): A text does not exist, or is of no known format.
     """
     paths, data = settings.paths, settings.data
@@ -96,7 +95,6 @@ class Prepared:
             data,
             settings.training.block_length,
             exclude=data.exclude,
-            streaming=data.streaming,
             dev=settings.paths.dev,
         )
         if not data.streaming:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from .texts.packing import PackedSequences, TokenSequence
 
 BATCHES_A_WINDOW = 64
 SHUFFLE_KEY = 2**32 - 1  # no sequence has this number, so the shuffle shares no stream with a mask
-RELEASE_EVERY = 10_000  # samples, after which the memory that the text was read into is let go
+RELEASE_EVERY = 10_000  # sequences, after which the memory that the text was read into is let go
 
 
 class Vocabulary(NamedTuple):
@@ -140,8 +140,8 @@ def make_vocabulary(tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
 class MaskedSamples(Dataset[MaskedSequence]):
     """Masked samples, numbered through the whole run.
 
-    The run is cut into rounds, each of which is shuffled in itself; what a round is, and which
-    sequences it has, the subclasses say.
+    The run is cut into rounds of ``size`` sequences, each of which is shuffled in itself; what a
+    round is, and which sequences it has, the subclasses say.
 
     masker (Masker): Chooses the targets; it has been prepared.
     vocabulary (Vocabulary): For the 80/10/10 replacement.
@@ -149,7 +149,12 @@ class MaskedSamples(Dataset[MaskedSequence]):
     samples (int): How many there are in the run.
     batch_size (int): Sequences of a batch, which are about equally long where sequences differ in
         length and are shuffled. Default 1.
+    shuffle (bool): Shuffle each round, default True.
+    dynamic (bool): New masks in each round (Liu et al. 2019, RoBERTa, arXiv 1907.11692), default
+        True; else those of the first.
     """
+
+    size: int
 
     def __init__(
         self,
@@ -159,94 +164,73 @@ class MaskedSamples(Dataset[MaskedSequence]):
         seed: int,
         samples: int,
         batch_size: int = 1,
+        shuffle: bool = True,
+        dynamic: bool = True,
     ):
         self.masker = masker
         self.vocabulary = vocabulary
         self.seed = seed
         self.samples = samples
         self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.dynamic = dynamic
+        # Two rounds meet in a batch; older orders are not needed again.
+        self._order = lru_cache(maxsize=2)(self._draw_order)
 
     def __len__(self) -> int:
         return self.samples
 
     def __getitem__(self, index: int) -> MaskedSequence:
-        sequence, round_, number = self._pick(index)
-        rng = mask_rng(self.seed, round_, number)
+        round_, place = divmod(index, self.size)
+        row = int(self._order(round_)[place])
+        sequence = self._get(round_, row)
+        rng = mask_rng(self.seed, round_ if self.dynamic else 0, row)
         units = self.masker.select(sequence.words, rng, sequence.ids)
         return corrupt(sequence.ids, units, rng, self.vocabulary)
 
-    @abstractmethod
-    def _pick(self, index: int) -> tuple[TokenSequence, int, int]:
-        """Find a sample.
-
-        index (int): Its number in the run.
-        RETURNS (tuple): The sequence, and the key of its masks: round, and number in the round.
-        """
-
-    def _shuffled(
-        self, round_: int, count: int, lengths: np.ndarray | None, first: int = 0
-    ) -> np.ndarray:
-        """The order of a round.
-
-        round_ (int): Its number, the key of the shuffle.
-        count (int): Its sequences.
-        lengths (np.ndarray): Shape (count,), tokens of each; None if all are equally long.
-        first (int): See :func:`bucket_order`. Default 0.
-        RETURNS (np.ndarray): Shape (count,), numbers of sequences.
-        """
+    def _draw_order(self, round_: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(self.size)
         rng = mask_rng(self.seed, round_, SHUFFLE_KEY)
-        order = rng.permutation(count)
+        order = rng.permutation(self.size)
+        lengths = self._lengths(round_)
         if lengths is None:
             return order
+        first = -round_ * self.size % self.batch_size
         return bucket_order(order, lengths, self.batch_size, rng, first)
+
+    @abstractmethod
+    def _lengths(self, round_: int) -> np.ndarray | None:
+        """Tokens of each sequence of a round, shape (size,); None if all are equally long."""
+
+    @abstractmethod
+    def _get(self, round_: int, row: int) -> TokenSequence:
+        """A sequence of a round, by its number in the round."""
 
 
 class MaskedSequences(MaskedSamples):
     """Masked samples of packed text. A round is an epoch, a pass over all sequences.
 
     sequences (PackedSequences): The packed text, at least one sequence.
-    masker, vocabulary, seed, samples, batch_size: See :class:`MaskedSamples`.
-    first_epoch (int): Number of the first epoch, default 0.
-    shuffle (bool): Shuffle each epoch, default True.
-    dynamic (bool): New masks in each epoch (Liu et al. 2019, RoBERTa, arXiv 1907.11692), default
-        True; else those of the first.
+    masker, vocabulary, options: See :class:`MaskedSamples`.
     """
 
     def __init__(
-        self,
-        sequences: PackedSequences,
-        masker: Masker,
-        vocabulary: Vocabulary,
-        *,
-        seed: int,
-        samples: int,
-        first_epoch: int = 0,
-        shuffle: bool = True,
-        batch_size: int = 1,
-        dynamic: bool = True,
+        self, sequences: PackedSequences, masker: Masker, vocabulary: Vocabulary, **options: Any
     ):
-        super().__init__(masker, vocabulary, seed=seed, samples=samples, batch_size=batch_size)
+        super().__init__(masker, vocabulary, **options)
         self.sequences = sequences
-        self.first_epoch = first_epoch
-        self.shuffle = shuffle
-        self.dynamic = dynamic
-        # Two epochs meet in a batch; older orders are not needed again.
-        self._order = lru_cache(maxsize=2)(self._draw_order)
+        self.size = len(sequences.input_ids)
+        self._read = 0
 
-    def _draw_order(self, epoch: int) -> np.ndarray:
-        count = len(self.sequences.input_ids)
-        if not self.shuffle:
-            return np.arange(count)
-        first = -(epoch - self.first_epoch) * count % self.batch_size
-        return self._shuffled(epoch, count, self.sequences.lengths, first)
+    def _lengths(self, round_: int) -> np.ndarray | None:
+        return self.sequences.lengths
 
-    def _pick(self, index: int) -> tuple[TokenSequence, int, int]:
-        passes, place = divmod(index, len(self.sequences.input_ids))
-        epoch = self.first_epoch + passes
-        row = int(self._order(epoch)[place])
-        if index % RELEASE_EVERY == 0:
+    def _get(self, round_: int, row: int) -> TokenSequence:
+        self._read += 1
+        if self._read % RELEASE_EVERY == 0:
             self.sequences.release()
-        return self.sequences.get(row), epoch if self.dynamic else self.first_epoch, row
+        return self.sequences.get(row)
 
 
 class StreamedSequences(MaskedSamples):
@@ -257,42 +241,32 @@ class StreamedSequences(MaskedSamples):
     read and tokenized again, by each worker.
 
     stream (SequenceStream): The sequences; its window is a multiple of ``batch_size``.
-    masker, vocabulary, seed, samples, batch_size: See :class:`MaskedSamples`.
+    masker, vocabulary, options: See :class:`MaskedSamples`.
     """
 
     def __init__(
-        self,
-        stream: SequenceStream,
-        masker: Masker,
-        vocabulary: Vocabulary,
-        *,
-        seed: int,
-        samples: int,
-        batch_size: int = 1,
+        self, stream: SequenceStream, masker: Masker, vocabulary: Vocabulary, **options: Any
     ):
-        super().__init__(masker, vocabulary, seed=seed, samples=samples, batch_size=batch_size)
+        super().__init__(masker, vocabulary, **options)
         self.stream = stream
+        self.size = stream.window
         self._number = -1  # of the window in memory
         self._window: list[TokenSequence] = []
-        self._order = np.zeros(0, dtype=np.int64)
 
-    def _pick(self, index: int) -> tuple[TokenSequence, int, int]:
-        number, place = divmod(index, self.stream.window)
-        self._go_to(number)
-        row = int(self._order[place])
-        return self._window[row], number, row
-
-    def _go_to(self, number: int) -> None:
-        if number == self._number:
-            return
+    def _go_to(self, number: int) -> list[TokenSequence]:
         if number < self._number:
             self.stream.restart()
             self._number = -1
         while self._number < number:
             self._window = self.stream.next_window()
             self._number += 1
-        lengths = np.array([len(sequence.ids) for sequence in self._window])
-        self._order = self._shuffled(number, self.stream.window, lengths)
+        return self._window
+
+    def _lengths(self, round_: int) -> np.ndarray:
+        return np.array([len(sequence.ids) for sequence in self._go_to(round_)])
+
+    def _get(self, round_: int, row: int) -> TokenSequence:
+        return self._go_to(round_)[row]
 
 
 def collate(

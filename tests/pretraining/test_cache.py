@@ -18,9 +18,9 @@ from spacy_spanmed.pretraining.config import load_settings
 from spacy_spanmed.pretraining.encoder_files import check_vocabulary, load_encoder
 from spacy_spanmed.pretraining.preparing import fingerprint_texts
 from spacy_spanmed.pretraining.run import pretrain
-from spacy_spanmed.pretraining.texts import corpus as text_corpus
 from spacy_spanmed.pretraining.texts.corpus import TextCorpus
 from spacy_spanmed.pretraining.texts.packing import pack_texts
+from spacy_spanmed.pretraining.texts.sources import Sources
 from tests.pretraining.conftest import make_texts, write_jsonl
 
 
@@ -43,7 +43,7 @@ def no_reading(monkeypatch):
         raise AssertionError("texts are read again")
 
     def forbid():
-        monkeypatch.setattr(text_corpus, "pack", refuse)
+        monkeypatch.setattr(Sources, "read", refuse)
 
     return forbid
 
@@ -163,7 +163,7 @@ def test_error_in_a_text_leaves_nothing(settings, tokenizer, tmp_path):
 
 
 def test_no_sequences_write_nothing(tmp_path, tokenizer):
-    assert write_cache(tmp_path / "cache", [], 32, tokenizer, False, dict) == 0
+    assert write_cache(tmp_path / "cache", iter([]), 32, tokenizer, dict) == 0
     assert list(tmp_path.iterdir()) == []
 
 

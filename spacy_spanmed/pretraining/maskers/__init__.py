@@ -10,11 +10,17 @@ Special tokens and the pieces of a word cut by the end of a sequence (word -1) a
 """
 
 from .base import Masker, mask_rng, token_budget, word_ranges
-from .basic import TokenMasker, WholeWordMasker, make_token_masker, make_whole_word_masker
+from .basic import (
+    SpanMasker,
+    TokenMasker,
+    WholeWordMasker,
+    make_span_masker,
+    make_token_masker,
+    make_whole_word_masker,
+)
 from .entity import EntityMasker, make_entity_masker
 from .mixed import MixedMasker, make_mixed_masker
 from .pmi import PMIMasker, make_pmi_masker
-from .span import SpanMasker, make_span_masker
 
 __all__ = [
     "EntityMasker",

@@ -18,15 +18,12 @@ class Masker(ABC):
     """Chooses the tokens to predict.
 
     name (str): What figures measured with it are listed under.
+    files (dict): Files that the choice depends on, by what they are; they count in the identity
+        of a run as the texts do. Defaults to none.
     """
 
     name: str
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """Files that the choice depends on, by what they are; they count in the identity of a
-        run as the texts do. None, unless a masker says otherwise."""
-        return {}
+    files: dict[str, Path] = {}
 
     def prepare(
         self, tokenizer: PreTrainedTokenizerBase, sequences: PackedSequences
@@ -84,6 +81,11 @@ def word_ranges(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     starts = bounds[:-1]
     kept = words[starts] >= 0
     return starts[kept], bounds[1:][kept]
+
+
+def word_units(words: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): Shape (maskable words, 2): every word as a unit of its own."""
+    return np.stack(word_ranges(words), axis=1)
 
 
 def token_budget(rate: float, words: np.ndarray) -> int:

@@ -1,8 +1,5 @@
 """Occurrences of known terms, such as those of a biomedical dictionary, and the files they come
-from: a term a line, or EntityRuler patterns.
-
-After the entity masking of ERNIE (Sun et al. 2019, arXiv 1904.09223).
-"""
+from: a term a line, or EntityRuler patterns."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from spacy.util import registry
 
 from ...util.problems import Problems
 from ...util.text_files import read_lines
-from .base import Masker, token_budget, word_ranges
-from .span import SpanMasker
+from .base import Masker, token_budget
+from .basic import SpanMasker
 from .units import PhraseTrie, draw_units, keep_disjoint, make_symbols, measure_coverage
 
 if TYPE_CHECKING:
@@ -112,13 +109,8 @@ class EntityMasker(Masker):
         self._spans = SpanMasker(rate=rate, p=p, max_words=max_words)
         self.rate = rate
         self.terms = list(terms)
-        self._files = dict(files or {})
+        self.files = dict(files or {})
         self._phrases: PhraseTrie | None = None
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """See :attr:`Masker.files`."""
-        return self._files
 
     def prepare(
         self, tokenizer: PreTrainedTokenizerBase, sequences: PackedSequences
@@ -152,13 +144,7 @@ class EntityMasker(Masker):
         order = np.lexsort((-ends, found))
         terms = keep_disjoint(found[order], ends[order], len(words))
         chosen, budget = draw_units(terms, token_budget(self.rate, words), rng)
-        word_starts, word_ends = word_ranges(words)
-        first = np.searchsorted(word_starts, chosen[:, 0]).tolist()
-        last = np.searchsorted(word_ends, chosen[:, 1]).tolist()
-        taken = [(word, end + 1) for word, end in zip(first, last)]
-        spans = self._spans.place(word_starts, word_ends, taken, budget, rng)
-        units = np.concatenate([chosen, np.array(spans, dtype=np.int64).reshape(-1, 2)])
-        return units[np.argsort(units[:, 0])]
+        return self._spans.add_spans(chosen, words, budget, rng)
 
 
 def tokenize_terms(terms: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> PhraseTrie:

@@ -4,7 +4,6 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
 from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,17 +52,13 @@ class MixedMasker(Masker):
         self.maskers = {name: maskers[name] for name in sorted(maskers) if weights[name]}
         total = sum(weights.values())
         self.weights = {name: weights[name] / total for name in self.maskers}
-        self._names = list(self.maskers)
-        self._cumulative = list(accumulate(self.weights.values()))
-
-    @property
-    def files(self) -> dict[str, Path]:
-        """See :attr:`Masker.files`: those of all maskers, under their names."""
-        return {
+        self.files = {
             f"{name}.{kind}": path
             for name, masker in self.maskers.items()
             for kind, path in masker.files.items()
         }
+        self._names = list(self.maskers)
+        self._cumulative = list(accumulate(self.weights.values()))
 
     def prepare(
         self, tokenizer: "PreTrainedTokenizerBase", sequences: "PackedSequences"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from spacy.util import registry
 
-from .base import Masker, check_rate, token_budget, word_ranges
+from .base import Masker, check_rate, token_budget, word_ranges, word_units
 from .units import (
     PhraseTrie,
     draw_units,
@@ -21,7 +21,6 @@ from .units import (
     mark_tokens,
     measure_coverage,
     sample_sequences,
-    word_units,
 )
 
 if TYPE_CHECKING:
@@ -142,10 +141,9 @@ class PMIMasker(Masker):
 
     A word that its neighbours give away teaches little: "magnetic [MASK] imaging". So n-grams
     whose words come together more often than any of their parts explain (generalised pointwise
-    mutual information, see
-    :func:`pointwise_mutual_information`) are masked as a whole. In a sequence, occurrences
-    are found longest first, of equal length those of higher PMI; the words between are units of
-    their own. Units are masked in a uniformly random order; one that does not fit the budget any
+    mutual information, see :func:`pointwise_mutual_information`) are masked as a whole. In a
+    sequence, occurrences are found longest first, of equal length those of higher PMI; the words
+    between are units of their own. Units are masked in a uniformly random order; one that does not fit the budget any
     more is passed over. Only where no single word is left, words of a collocation are masked.
 
     rate (float): Part of the maskable tokens to choose at most, default 0.15.
@@ -169,9 +167,8 @@ class PMIMasker(Masker):
         self.rate = check_rate(rate)
         if max_words < 2:
             raise ValueError(f"A collocation has two words or more, but max_words is {max_words}.")
-        for name, value in (
-            ("min_count", min_count), ("vocabulary", vocabulary), ("max_tokens", max_tokens),
-        ):  # fmt: skip
+        least_one = {"min_count": min_count, "vocabulary": vocabulary, "max_tokens": max_tokens}
+        for name, value in least_one.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, but it is {value}.")
         self.max_words = max_words

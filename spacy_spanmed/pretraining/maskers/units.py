@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import word_ranges
-
 if TYPE_CHECKING:
     from ..texts.packing import PackedSequences
 
@@ -156,12 +154,6 @@ def measure_coverage(phrases: PhraseTrie, sequences: PackedSequences) -> float:
     """
     words, input_ids = sample_sequences(sequences, COVERAGE_TOKENS)
     starts, ends, _ = phrases.find(make_symbols(words, input_ids))
-    opened = np.bincount(starts, minlength=len(words) + 1)
-    closed = np.bincount(ends, minlength=len(words) + 1)
+    opened, closed = (np.bincount(places, minlength=len(words) + 1) for places in (starts, ends))
     covered = np.count_nonzero(np.cumsum(opened - closed))
     return covered / max(np.count_nonzero(words >= 0), 1)
-
-
-def word_units(words: np.ndarray) -> np.ndarray:
-    """RETURNS (np.ndarray): Shape (maskable words, 2): every word as a unit of its own."""
-    return np.stack(word_ranges(words), axis=1)

@@ -3,7 +3,8 @@ for a cache, or again and again as a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from transformers import PreTrainedTokenizerBase
 
 from ...util.text_files import Meter
 from ..config import DataSettings
-from .overlap import EvaluationTexts, text_hash
 from .packing import (
     CUT,
     DROPPED,
@@ -21,11 +21,9 @@ from .packing import (
     PackedSequences,
     TokenSequence,
     make_packer,
-    pack,
     stack_sequences,
 )
-from .reading import TextOptions, TextProblems
-from .selection import Selection, read_evaluation_texts, read_selected
+from .selection import KEPT, REASONS, EvaluationTexts, Selection, read_selected, text_hash
 from .sources import Sources
 
 
@@ -37,7 +35,6 @@ class TextCorpus:
     settings (DataSettings): How to read, select and pack them.
     block_length (int): Tokens of a sequence at most.
     exclude (Sequence[Path]): Corpora whose texts must not be in it, default none.
-    streaming (bool): Read datasets from the Hub over the network, default False.
     held_out (bool): Where ``settings.held_out`` splits the texts, take the held-out ones. Default
         False.
     dev (Sequence[str]): Entries whose texts must not be in it, default none.
@@ -51,36 +48,35 @@ class TextCorpus:
         settings: DataSettings,
         block_length: int,
         exclude: Sequence[Path] = (),
-        streaming: bool = False,
         held_out: bool = False,
         dev: Sequence[str] = (),
     ):
-        self._dev = dev
-        self._dev_hashes: set[int] | None = None  # read when they are needed
-        self._held_out = held_out
+        self._dev, self._exclude, self._held_out = dev, exclude, held_out
         self.name = ", ".join(entries)
         self.tokenizer = tokenizer
         self.settings = settings
         self.block_length = block_length
-        self._exclude = exclude
-        self._evaluation: EvaluationTexts | None = None  # read when it is needed
-        self._evaluation_problems: dict[str, int] = {}
-        options = TextOptions(settings.text_field, settings.txt_documents)
-        self._problems = TextProblems(settings.on_error)
-        self._sources = Sources(entries, options, self._problems, streaming)
+        self._sources = Sources.from_settings(entries, settings)
         self._start()
 
-    def _start(self) -> None:
-        self._problems.clear()
-        self._selection = Selection(
-            self.settings, self._evaluation, self._held_out, self._dev_hashes or ()
-        )
+    def _start(self, evaluation: EvaluationTexts | None = None, dev: Container[int] = ()) -> None:
+        """Count from nothing. evaluation, dev: See :class:`Selection`."""
+        settings = self.settings
+        self._sources.problems.clear()
+        self._selection = Selection(settings, evaluation, self._held_out, dev)
         self._packer = make_packer(
-            self.tokenizer,
-            self.block_length,
-            self.settings.join_documents,
-            self.settings.min_block,
+            self.tokenizer, self.block_length, settings.join_documents, settings.min_block
         )
+
+    @cached_property
+    def _evaluation(self) -> EvaluationTexts | None:
+        words = self.settings.exclude_words
+        return EvaluationTexts.read(self._exclude, words) if self._exclude else None
+
+    @cached_property
+    def _dev_hashes(self) -> set[int]:
+        texts = read_selected(self._dev, self.settings) if self._dev else ()
+        return {text_hash(text) for text in texts}
 
     def size(self) -> int:
         """Bytes to read, 0 if that is not known."""
@@ -93,15 +89,9 @@ class TextCorpus:
         YIELDS (TokenSequence): In the order of the texts. Counting starts anew.
         RAISES (ValueError): A text can't be read; the message names the place.
         """
-        if self._exclude and self._evaluation is None:
-            words = self.settings.exclude_words
-            found = read_evaluation_texts(self._exclude, words)
-            self._evaluation, self._evaluation_problems = found
-        if self._dev and self._dev_hashes is None:
-            self._dev_hashes = {text_hash(text) for text in read_selected(self._dev, self.settings)}
-        self._start()
+        self._start(self._evaluation, self._dev_hashes)
         texts = self._selection.select(self._sources.read(meter or Meter()))
-        yield from pack(texts, self.tokenizer, self._packer)
+        yield from self._packer.pack(texts)
 
     @property
     def word_pieces(self) -> int:
@@ -112,14 +102,14 @@ class TextCorpus:
         """What the last reading has found: documents read, left out for each reason and kept,
         files ignored for their names, texts that couldn't be read, word pieces kept and dropped."""
         selected = self._selection.report()
-        examples = {**selected.pop("examples"), **self._problems.examples}
+        examples = {**selected.pop("examples"), **self._sources.problems.examples}
         counts = self._packer.counts
         excluded = self._evaluation
         return {
             **selected,
-            "evaluation_texts": excluded.count if excluded is not None else 0,
-            "evaluation_problems": self._evaluation_problems,
-            "unreadable": dict(self._problems.counts),
+            "evaluation_texts": excluded.count if excluded else 0,
+            "evaluation_problems": excluded.problems if excluded else {},
+            "unreadable": dict(self._sources.problems.counts),
             "files_ignored": self._sources.ignored,
             **{name: counts[name] for name in (PIECES, DROPPED, TOO_SHORT, CUT)},
             "examples": examples,
@@ -169,8 +159,8 @@ class SequenceStream:
         sequences = self.next_window()
         report = self.corpus.report()
         self.restart()
-        packed = stack_sequences(sequences, self.corpus.block_length, self.corpus.tokenizer)
-        return packed._replace(documents=report["documents_kept"], tokens=report["word_pieces"])
+        arrays = stack_sequences(sequences, self.corpus.block_length, self.corpus.tokenizer)
+        return PackedSequences.make(arrays, report[KEPT], report[PIECES])
 
     def report(self) -> dict[str, Any]:
         """What the pass under way has found so far, and which pass it is, from 1."""
@@ -197,25 +187,19 @@ def describe(corpus: TextCorpus, sequences: PackedSequences) -> str:
     RETURNS (str): Documents, word pieces and sequences, and what was left out.
     """
     report, count = sequences.report, len(sequences.input_ids)
-    line = (
-        f"{corpus.name}: {report['documents_kept']:,} texts, {report['word_pieces']:,} word "
-        f"pieces, {count:,} sequences of {'' if corpus.settings.join_documents else 'up to '}"
-        f"{corpus.block_length}"
-    )
     without = left_out(report)
-    return f"{line} ({without})" if without else line
+    return (
+        f"{corpus.name}: {report[KEPT]:,} texts, {report[PIECES]:,} word pieces, {count:,} sequences "
+        f"of {'' if corpus.settings.join_documents else 'up to '}{corpus.block_length}"
+        f"{without and f' ({without})'}"
+    )
 
 
 def left_out(report: dict[str, Any]) -> str:
     """What a report says was left out, in words; empty if nothing was."""
     counts = {
-        "empty": report["documents_empty"],
-        "too short": report["documents_too_short"],
-        "duplicates": report["documents_duplicate"],
-        "on the other side of the split": report["documents_other_side"],
-        "held out": report["documents_in_dev"],
-        "overlapping with evaluation texts": report["documents_overlapping"],
-        "shorter than a sequence": report["documents_shorter_than_a_block_dropped"],
+        **{words: report[f"documents_{reason}"] for reason, words in REASONS.items()},
+        "shorter than a sequence": report[TOO_SHORT],
         **report["unreadable"],
         "files ignored": report["files_ignored"],
     }

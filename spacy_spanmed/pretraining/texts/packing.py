@@ -18,7 +18,7 @@ import mmap
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,9 +67,25 @@ class Packer(ABC):
         self._body = block_length - 2
         self.counts: Counter[str] = Counter()
 
-    @abstractmethod
+    def pack(self, texts: Iterable[str]) -> Iterator[TokenSequence]:
+        """Tokenize and pack texts, one after the other; to be called once.
+
+        texts (Iterable[str]): The documents.
+        YIELDS (TokenSequence): The sequences, in the order of the text.
+        """
+        for text in encode_texts(texts, self._tokenizer):
+            yield from self.add(text)
+        yield from self.finish()
+
     def add(self, text: EncodedText) -> Iterator[TokenSequence]:
         """Take a text, and yield the sequences that are ready."""
+        self.counts[DOCUMENTS] += 1
+        self.counts[PIECES] += len(text.ids)
+        yield from self._cut(text)
+
+    @abstractmethod
+    def _cut(self, text: EncodedText) -> Iterator[TokenSequence]:
+        """The sequences that are ready with this text."""
 
     def finish(self) -> Iterator[TokenSequence]:
         """Yield what is left when there is no further text."""
@@ -105,11 +121,8 @@ class DocumentPacker(Packer):
             )
         self._least = min_block - 2
 
-    def add(self, text: EncodedText) -> Iterator[TokenSequence]:
-        """See :meth:`Packer.add`."""
+    def _cut(self, text: EncodedText) -> Iterator[TokenSequence]:
         size = len(text.ids)
-        self.counts[DOCUMENTS] += 1
-        self.counts[PIECES] += size
         if size < self._least:
             self.counts[TOO_SHORT] += 1
             self.counts[DROPPED] += size
@@ -135,9 +148,9 @@ class DocumentPacker(Packer):
     def _next_cut(self, text: EncodedText, start: int) -> int:
         """The last end of a sentence that fits the sequence from ``start``, or of a word."""
         limit = start + self._body
-        place = int(np.searchsorted(text.sentences, limit, side="right")) - 1
-        if place >= 0 and text.sentences[place] - start >= self._least:
-            return int(text.sentences[place])
+        sentence = _sentence_start(text, limit)
+        if sentence - start >= self._least:
+            return sentence
         self.counts[CUT] += 1
         word = _word_start(text.words, start, limit)
         return word if word - start >= self._least else limit
@@ -147,9 +160,9 @@ class DocumentPacker(Packer):
         the old one if there is none."""
         size = len(text.ids)
         low, high = max(start + self._least, size - self._body), size - self._least
-        place = int(np.searchsorted(text.sentences, high, side="right")) - 1
-        if place >= 0 and text.sentences[place] >= low:
-            return int(text.sentences[place])
+        sentence = _sentence_start(text, high)
+        if sentence >= low:
+            return sentence
         word = _word_start(text.words, start, high)
         if word < low:
             return cut
@@ -168,10 +181,7 @@ class JoiningPacker(Packer):
         # The rest of a word longer than a sequence must not pass for a whole word.
         self._cut_word = -1
 
-    def add(self, text: EncodedText) -> Iterator[TokenSequence]:
-        """See :meth:`Packer.add`."""
-        self.counts[DOCUMENTS] += 1
-        self.counts[PIECES] += len(text.ids)
+    def _cut(self, text: EncodedText) -> Iterator[TokenSequence]:
         words = np.where(text.words >= 0, text.words + self._next_word, -1)
         self._next_word += int(text.words.max(initial=0)) + 1
         self._ids = np.concatenate([self._ids, text.ids, [self._tokenizer.sep_token_id]])
@@ -185,13 +195,12 @@ class JoiningPacker(Packer):
                 keep = _word_start(self._words, start, end)
                 keep = start if keep == end else keep
             yield self._sequence(start, keep, end)
-            start = (
-                keep if keep > start else end
-            )  # a word longer than a sequence: not started again
+            # A word longer than a sequence is not started again.
+            start = keep if keep > start else end
         self._ids, self._words = self._ids[start:], self._words[start:]
 
     def finish(self) -> Iterator[TokenSequence]:
-        """See :meth:`Packer.finish`; what fills no sequence is dropped."""
+        # What fills no sequence is dropped.
         if len(self._ids) == self._body:
             yield self._sequence(0, self._body, self._body)
         else:
@@ -213,6 +222,12 @@ def make_packer(
     if join_documents:
         return JoiningPacker(tokenizer, block_length)
     return DocumentPacker(tokenizer, block_length, min_block)
+
+
+def _sentence_start(text: EncodedText, limit: int) -> int:
+    """The last place up to ``limit`` where a sentence begins; -1 if there is none."""
+    place = int(np.searchsorted(text.sentences, limit, side="right")) - 1
+    return int(text.sentences[place]) if place >= 0 else -1
 
 
 def _word_start(words: np.ndarray, start: int, limit: int) -> int:
@@ -242,6 +257,19 @@ class PackedSequences(NamedTuple):
     tokens: int
     lengths: np.ndarray | None = None
     report: dict[str, Any] = {}
+
+    @classmethod
+    def make(
+        cls,
+        arrays: Sequence[np.ndarray],
+        documents: int,
+        tokens: int,
+        report: dict[str, Any] | None = None,
+    ) -> PackedSequences:
+        """Join ids, words and lengths, as :func:`stack_sequences` gives them, with figures."""
+        ids, words, lengths = arrays
+        full = bool((lengths == ids.shape[1]).all())
+        return cls(ids, words, documents, tokens, None if full else lengths, report or {})
 
     @property
     def mean_length(self) -> float:
@@ -283,43 +311,31 @@ def pack_texts(
     RAISES (ValueError): A length is out of its bounds.
     """
     packer = make_packer(tokenizer, block_length, join_documents, min_block)
-    sequences = stack_sequences(list(pack(texts, tokenizer, packer)), block_length, tokenizer)
-    return sequences._replace(documents=packer.counts[DOCUMENTS], tokens=packer.counts[PIECES])
-
-
-def pack(
-    texts: Iterable[str], tokenizer: PreTrainedTokenizerBase, packer: Packer
-) -> Iterator[TokenSequence]:
-    """Tokenize texts and pack them, one after the other.
-
-    texts (Iterable[str]): The documents.
-    tokenizer (PreTrainedTokenizerBase): A fast tokenizer.
-    packer (Packer): A new one.
-    YIELDS (TokenSequence): The sequences, in the order of the text.
-    """
-    for text in encode_texts(texts, tokenizer):
-        yield from packer.add(text)
-    yield from packer.finish()
+    arrays = stack_sequences(list(packer.pack(texts)), block_length, tokenizer)
+    return PackedSequences.make(arrays, packer.counts[DOCUMENTS], packer.counts[PIECES])
 
 
 def stack_sequences(
-    sequences: list[TokenSequence], block_length: int, tokenizer: PreTrainedTokenizerBase
-) -> PackedSequences:
+    sequences: Sequence[TokenSequence], block_length: int, tokenizer: PreTrainedTokenizerBase
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Put sequences into arrays.
 
-    sequences (list): The sequences.
+    sequences (Sequence[TokenSequence]): The sequences.
     block_length (int): Width of the arrays; what sequences lack of it is padding.
-    tokenizer (PreTrainedTokenizerBase): For the width of ids and the id of padding.
-    RETURNS (PackedSequences): In memory; documents and tokens are not counted.
+    tokenizer (PreTrainedTokenizerBase): For the width of ids (uint16 up to 65,536 entries, else
+        int32) and the id of padding.
+    RETURNS (tuple): Ids and words, see :class:`PackedSequences`, and int32 lengths.
     """
-    ids = np.full((len(sequences), block_length), padding_id(tokenizer), id_type(tokenizer))
+    # Nobody looks at padding: a tokenizer that has none lends the separator's id.
+    pad = tokenizer.sep_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+    id_type = np.uint16 if highest_id(tokenizer) < 1 << 16 else np.int32
+    ids = np.full((len(sequences), block_length), pad, id_type)
     words = np.full((len(sequences), block_length), -1, dtype=np.int16)
     lengths = np.array([len(sequence.ids) for sequence in sequences], dtype=np.int32)
     for row, sequence in enumerate(sequences):
         ids[row, : lengths[row]] = sequence.ids
         words[row, : lengths[row]] = sequence.words
-    full = bool((lengths == block_length).all())
-    return PackedSequences(ids, words, 0, 0, None if full else lengths)
+    return ids, words, lengths
 
 
 def count_pieces(sequences: PackedSequences, size: int) -> np.ndarray:
@@ -361,17 +377,6 @@ def check_readable(sequences: PackedSequences, name: str) -> None:
         warnings.warn(fault)
 
 
-def id_type(tokenizer: PreTrainedTokenizerBase) -> np.dtype:
-    """The smallest type that holds all ids: uint16 up to 65,536 entries, else int32."""
-    return np.dtype(np.uint16 if highest_id(tokenizer) < 1 << 16 else np.int32)
-
-
 def highest_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The highest id a tokenizer may give."""
     return max(tokenizer.get_vocab().values(), default=0)
-
-
-def padding_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id of padding; the separator's where a tokenizer has none, for nobody looks at it."""
-    pad = tokenizer.pad_token_id
-    return tokenizer.sep_token_id if pad is None else pad

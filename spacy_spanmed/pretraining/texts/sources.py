@@ -2,31 +2,42 @@
 
 A folder is searched recursively; files come in the order of their names, folder by folder. Hidden
 files, and files whose names end in no known suffix, are left out and counted. Tar archives are
-read from the first file to the last without unpacking to the disk.
+read from the first file to the last without unpacking to the disk. Texts are identified by their
+content, not by where they lie or how old they are (:func:`fingerprint`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ...util.problems import RAISE, Problems
+from ...util.provenance import file_sha256
 from ...util.text_files import DamagedGzip, Meter, open_bytes
-from . import papers, tables
-from .reading import Document, TextOptions, TextProblems, read_json_lines, read_plain
+from ..config import DataSettings
+from . import tables
+from .reading import (
+    Document,
+    TextOptions,
+    TextProblems,
+    read_json_lines,
+    read_papers,
+    read_plain,
+)
 
 # Readers of a stream by suffix; ".gz" may follow.
 READERS = {
     ".txt": read_plain,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
-    ".xml": papers.read,
-    ".nxml": papers.read,
+    ".xml": read_papers,
+    ".nxml": read_papers,
 }
 ARCHIVES = (".tar", ".tar.gz", ".tgz")
 PARQUET = ".parquet"
@@ -62,21 +73,20 @@ class Sources:
         for entry in self.entries:
             check_entry(entry)
 
-    def files(self) -> Iterator[Path]:
-        """The files of all entries in the order of reading, those of datasets left out.
-
-        YIELDS (Path): Files that are read; what is left out is not counted here.
-        """
-        for entry in self.entries:
-            if not is_dataset(entry):
-                yield from filter(_is_known, walk(Path(entry)))
+    @classmethod
+    def from_settings(cls, entries: Sequence[str], settings: DataSettings) -> Sources:
+        """The texts of a run. entries: See above. settings (DataSettings): How to read them."""
+        options = TextOptions(settings.text_field, settings.txt_documents)
+        return cls(entries, options, TextProblems(settings.on_error), settings.streaming)
 
     def size(self) -> int:
         """Bytes of all files and datasets, for progress; 0 for datasets read over the network."""
-        total = sum(path.stat().st_size for path in self.files())
-        if not self.streaming:
-            names = filter(is_dataset, self.entries)
-            total += sum(tables.load_dataset(name).dataset_size or 0 for name in names)
+        total = 0
+        for entry in self.entries:
+            if not is_dataset(entry):
+                total += sum(p.stat().st_size for p in walk(Path(entry)) if _is_known(p))
+            elif not self.streaming:
+                total += tables.load_dataset(entry).dataset_size or 0
         return total
 
     def read(self, meter: Meter) -> Iterator[Document]:
@@ -95,16 +105,13 @@ class Sources:
                 if _is_known(path):
                     yield from self._read_file(path, meter)
                 else:
-                    self._ignore()
-
-    def _ignore(self) -> None:
-        self.ignored += 1
+                    self.ignored += 1
 
     def _read_file(self, path: Path, meter: Meter) -> Iterator[Document]:
-        if path.name.lower().endswith(PARQUET):
-            yield from tables.read_parquet(path, self.options, meter, self.problems)
-            return
         try:
+            if path.name.lower().endswith(PARQUET):
+                yield from tables.read_parquet(path, self.options, meter, self.problems)
+                return
             with open_bytes(path, meter) as file:
                 if path.name.lower().endswith(ARCHIVES):
                     yield from self._read_archive(file, str(path))
@@ -126,7 +133,7 @@ class Sources:
                     hidden = member.name.rpartition("/")[2].startswith(".")
                     reader = None if hidden else self._find_reader(member.name)
                     if reader is None:
-                        self._ignore()
+                        self.ignored += 1
                     else:
                         content = cast(io.BufferedReader, archive.extractfile(member))
                         yield from reader(content, f"{place}/{member.name}")
@@ -136,9 +143,7 @@ class Sources:
     def _find_reader(self, name: str) -> ReadStream | None:
         """The reader for a file name, given options and problems; None if it is no text."""
         reader = READERS.get(_suffix(name))
-        if reader is None:
-            return None
-        return partial(reader, options=self.options, problems=self.problems)
+        return reader and partial(reader, options=self.options, problems=self.problems)
 
 
 def walk(path: Path) -> Iterator[Path]:
@@ -177,9 +182,7 @@ def check_entry(entry: str) -> None:
     if entry.startswith(tables.PREFIX):
         tables.parse_dataset_name(entry)
         return
-    path = Path(entry)
-    if not path.exists():
-        raise ValueError(f"The texts '{entry}' do not exist: check the path, or build the corpus.")
+    path = _existing(entry)
     if is_dataset(entry):
         return
     if path.is_dir():
@@ -204,6 +207,70 @@ def read_texts(
     for document in Sources(entries, options, TextProblems(on_error)).read(Meter()):
         if document.text.strip():
             yield document.text
+
+
+def fingerprint(entries: Sequence[str], streaming: bool = False) -> dict[str, Any]:
+    """Size and hash of files, folders and datasets.
+
+    entries (Sequence[str]): See :class:`Sources`. All files of a folder count but for hidden ones.
+    streaming (bool): Datasets of the Hub are read over the network: they count with their commit.
+    RETURNS (dict): ``path`` (a list if there are several), ``files``, ``bytes`` and ``sha256``: of
+        a single file that of its kind and content, whatever its name; of several that of their
+        names inside the folder and contents.
+    RAISES (ValueError): An entry does not exist or can't be read.
+    """
+    digest = hashlib.sha256()
+    files = size = 0
+    alone = len(entries) == 1 and os.path.isfile(entries[0])
+    for entry in entries:
+        parts = _dataset_parts(entry, streaming) if is_dataset(entry) else _file_parts(entry)
+        for name, bytes_, sha256 in parts:
+            if alone:  # only the suffixes count, such as ".txt.gz", which decide how it is read
+                name = _suffix(name) + (".gz" if name.lower().endswith(".gz") else "")
+            digest.update(f"{name}\0{sha256}\0".encode("utf-8", "surrogateescape"))
+            files, size = files + 1, size + bytes_
+    return {
+        "path": entries[0] if len(entries) == 1 else list(entries),
+        "files": files,
+        "bytes": size,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _file_parts(entry: str) -> Iterator[tuple[str, int, str]]:
+    """Name, size and SHA-256 of each file of an entry."""
+    path = _existing(entry)
+    try:
+        for file in walk(path):
+            # As when they are read: no links to folders, no pipes
+            if file == path or (file.is_file() and not file.name.startswith(".")):
+                name = file.name if file == path else file.relative_to(path).as_posix()
+                yield name, file.stat().st_size, file_sha256(file)
+    except OSError as error:
+        raise ValueError(f"'{error.filename or entry}' can't be read: {error.strerror}.") from error
+
+
+def _dataset_parts(entry: str, streaming: bool) -> Iterator[tuple[str, int, str]]:
+    name = tables.parse_dataset_name(entry)
+    folder = Path(name.name).expanduser()
+    yield f"{name.config}/{name.split}", 0, ""
+    if streaming and not folder.exists():
+        yield name.name, 0, tables.find_commit(name)
+        return
+    if folder.is_dir() and not tables.is_saved_dataset(folder):
+        files = list(walk(folder))
+    else:
+        data = tables.load_dataset(entry, streaming=streaming)
+        files = sorted(Path(file["filename"]) for file in data.cache_files)
+    for number, path in enumerate(files):
+        yield str(number), path.stat().st_size, file_sha256(path)
+
+
+def _existing(entry: str) -> Path:
+    path = Path(entry)
+    if not path.exists():
+        raise ValueError(f"The texts '{entry}' do not exist: check the path, or build the corpus.")
+    return path
 
 
 def _suffix(name: str) -> str:

@@ -3,7 +3,7 @@ disk or fetched by name. Read a piece of a row group at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
@@ -29,6 +29,7 @@ def read_parquet(
     problems (Problems): Told of a file that is damaged, after the rows before the damage.
     YIELDS (Document): A row; one without value (null) is a blank text.
     RAISES (ValueError): pyarrow is missing, or the file has no such column.
+    RAISES (OSError): The file can't be read.
     """
     try:
         import pyarrow as pa
@@ -43,11 +44,7 @@ def read_parquet(
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            if field not in schema.names:
-                raise ValueError(
-                    f"{path}: no column '{field}'; there are: {', '.join(schema.names)}. Set "
-                    "data.text_field."
-                )
+            _check_column(field, schema.names, str(path))
             kind = schema.field(field).type
             if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
                 raise ValueError(f"{path}: the column '{field}' holds {kind}, not strings.")
@@ -57,7 +54,9 @@ def read_parquet(
                     row += 1
                     yield Document(text or "", f"{path}:{row}")
                 meter.done += size * batch.num_rows // rows
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:  # damaged rows are an OSError without a number
+        if getattr(error, "errno", None) is not None:
+            raise
         problems.add(
             DAMAGED,
             str(path),
@@ -69,15 +68,15 @@ class DatasetName(NamedTuple):
     """What ``hf:NAME?config=CONFIG&split=SPLIT&revision=REVISION`` says.
 
     name (str): A name on the Hugging Face Hub, or a folder.
-    config (str): Its configuration, or None.
-    split (str): "train" unless given.
-    revision (str): A commit or tag of it on the Hub, or None: the newest.
+    config (str): Its configuration. Defaults to None.
+    split (str): Defaults to "train".
+    revision (str): A commit or tag of it on the Hub. Defaults to None: the newest.
     """
 
     name: str
-    config: str | None
-    split: str
-    revision: str | None
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
 
 
 def is_saved_dataset(folder: Path) -> bool:
@@ -94,13 +93,11 @@ def parse_dataset_name(entry: str) -> DatasetName:
     """
     name, _, query = entry.removeprefix(PREFIX).partition("?")
     parts = dict(parse_qsl(query, keep_blank_values=True))
-    if not name or set(parts) - {"config", "split", "revision"}:
+    if not name or set(parts) - set(DatasetName._fields[1:]):
         raise ValueError(
             f"'{entry}' is no dataset: write hf:NAME, or hf:NAME?config=CONFIG&split=SPLIT."
         )
-    return DatasetName(
-        name, parts.get("config"), parts.get("split", "train"), parts.get("revision")
-    )
+    return DatasetName(name, **parts)
 
 
 def load_dataset(entry: str, *, streaming: bool = False) -> Any:
@@ -165,11 +162,7 @@ def read_dataset(
     """
     data = load_dataset(entry, streaming=streaming)
     field = options.text_field
-    if data.column_names is not None and field not in data.column_names:
-        raise ValueError(
-            f"{entry}: no column '{field}'; there are: {', '.join(data.column_names)}. Set "
-            "data.text_field."
-        )
+    _check_column(field, data.column_names, entry)
     size = 0 if streaming else data.dataset_size or 0
     row, rows = 0, 1 if streaming else max(len(data), 1)
     for batch in data.select_columns([field]).iter(batch_size=ROWS_AT_ONCE):
@@ -180,3 +173,10 @@ def read_dataset(
                 raise ValueError(f"{entry}, row {row}: the column '{field}' holds no strings.")
             yield Document(text or "", f"{entry}:{row}")
         meter.done += size * len(texts) // rows
+
+
+def _check_column(field: str, names: Sequence[str] | None, place: str) -> None:
+    if names is not None and field not in names:
+        raise ValueError(
+            f"{place}: no column '{field}'; there are: {', '.join(names)}. Set data.text_field."
+        )

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from spacy.tokens import DocBin
 
 from spacy_spanmed.pretraining.config import DataSettings
-from spacy_spanmed.pretraining.texts import overlap as duplicates
-from spacy_spanmed.pretraining.texts.overlap import EvaluationTexts, SeenTexts
+from spacy_spanmed.pretraining.texts import selection
 from spacy_spanmed.pretraining.texts.reading import Document
 from spacy_spanmed.pretraining.texts.selection import (
+    EvaluationTexts,
+    SeenTexts,
     Selection,
     clean_text,
-    read_evaluation_texts,
     read_selected,
 )
 from spacy_spanmed.pretraining.texts.tokenizing import sentence_ends
@@ -22,17 +22,18 @@ from spacy_spanmed.pretraining.texts.tokenizing import sentence_ends
 
 def test_cleaning():
     raw = "\ufeffA\r\n\r\n b\x00\u00a0 c\n\nd\ne \t\n\n\nf\x1cg\xadh\u200d "
-    assert clean_text(raw) == "A\nb c\nd e\nf gh\u200d"
-    kept = clean_text(raw, normalize_whitespace=False, remove_control_characters=False)
+    assert clean_text(raw, DataSettings()) == "A\nb c\nd e\nf gh\u200d"
+    as_it_is = DataSettings(normalize_whitespace=False, remove_control_characters=False)
+    kept = clean_text(raw, as_it_is)
     assert kept == raw.strip()
-    assert "\xad" in clean_text(raw, remove_control_characters=False)
-    assert clean_text("a\ud800b", normalize_whitespace=False) == "a\ufffdb"
+    assert "\xad" in clean_text(raw, DataSettings(remove_control_characters=False))
+    assert clean_text("a\ud800b", as_it_is) == "a\ufffdb"
 
 
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(max_size=60))
 def test_cleaned_text_has_single_spaces_and_line_feeds_only(text):
-    cleaned = clean_text(text)
+    cleaned = clean_text(text, DataSettings())
     assert cleaned == cleaned.strip()
     assert all(space in " \n" for space in cleaned if space.isspace())
     assert not any(pair in cleaned for pair in ("  ", "\n\n", " \n", "\n "))
@@ -72,11 +73,11 @@ def test_sentence_ends_ascend_to_the_end(text):
 def test_odd_texts_take_no_more_time_than_others(text):
     """Quadratic time would be hours."""
     assert sentence_ends(text)[-1] == len(text)
-    assert len(clean_text(text)) <= len(text)
+    assert len(clean_text(text, DataSettings())) <= len(text)
 
 
 def test_duplicates_are_found_also_beyond_what_is_in_the_set(monkeypatch):
-    monkeypatch.setattr(duplicates, "RECENT", 7)
+    monkeypatch.setattr(selection, "RECENT", 7)
     seen = SeenTexts()
     texts = [f"text number {i % 50}" for i in range(200)]
     new = [seen.add(text) for text in texts]
@@ -126,14 +127,14 @@ def test_evaluation_texts_come_from_docs_and_corpora(tmp_path):
     title, abstract = " ".join(WORDS[20:25]), " ".join(WORDS[25:45])
     (tmp_path / "test.pubtator").write_text(f"1|t|{title}\n1|a|{abstract}\n\n")
     paths = [tmp_path / "test.spacy", tmp_path / "test.pubtator"]
-    known, problems = read_evaluation_texts(paths, 13)
-    assert known.count == 2 and problems == {}
+    known = EvaluationTexts.read(paths, 13)
+    assert known.count == 2 and known.problems == {}
     assert known.overlap(" ".join(WORDS[3:16])) and known.overlap(" ".join(WORDS[22:35]))
     with pytest.raises(ValueError, match="nope.spacy', which does not exist"):
-        read_evaluation_texts([tmp_path / "nope.spacy"], 13)
+        EvaluationTexts.read([tmp_path / "nope.spacy"], 13)
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(ValueError, match="holds no text"):
-        read_evaluation_texts([tmp_path / "empty.jsonl"], 13)
+        EvaluationTexts.read([tmp_path / "empty.jsonl"], 13)
 
 
 def test_every_document_is_accounted_for():

@@ -10,9 +10,8 @@ import tarfile
 import pytest
 
 from spacy_spanmed.pretraining.texts import reading, tables
-from spacy_spanmed.pretraining.texts.fingerprint import fingerprint
 from spacy_spanmed.pretraining.texts.reading import TextOptions, TextProblems
-from spacy_spanmed.pretraining.texts.sources import Sources, read_texts
+from spacy_spanmed.pretraining.texts.sources import Sources, fingerprint, read_texts
 from spacy_spanmed.util import text_files
 from spacy_spanmed.util.text_files import Meter
 
@@ -103,9 +102,16 @@ def test_parquet_column_by_row_groups(tmp_path):
         read(path, text_field="body")
     with pytest.raises(ValueError, match="'n' holds int64"):
         read(path, text_field="n")
-    path.write_bytes(path.read_bytes()[:-20])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
     with pytest.raises(ValueError, match="not a whole Parquet file"):
         read(path)
+    place = pq.ParquetFile(io.BytesIO(whole)).metadata.row_group(1).column(0).data_page_offset
+    path.write_bytes(whole[: place + 50] + b"x" * 50 + whole[place + 100 :])
+    problems = TextProblems("skip")
+    documents = list(Sources([str(path)], problems=problems).read(Meter()))
+    assert [document.text for document in documents] == texts[: len(documents)]
+    assert len(documents) == 256 and problems.counts == {tables.DAMAGED: 1}
 
 
 @pytest.mark.parametrize(
