@@ -119,7 +119,6 @@ class Prepared:
             self.loaded.tokenizer,
             settings.data,
             settings.training.block_length,
-            streaming=settings.data.streaming,
             held_out=not settings.paths.dev,
         )
         return load_sequences(DEV, corpus, settings, self._texts[DEV]["sha256"], self._console)
