@@ -13,7 +13,7 @@ from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_json
 from ..util.problems import CorpusError, Problems
 from .alignment import Tokenize
-from .checks import DOCUMENTS, KEPT, MENTIONS, RELATIONS, UNUSABLE
+from .checks import KEPT, UNUSABLE, count_document
 from .docbin import SHARD_SIZE, ShardWriter, read_docs, write_labels
 from .docs import try_make_doc
 from .documents import SourceDocument
@@ -136,13 +136,8 @@ def _make_docs(
             tokenize: Tokenize = create_tokenizer(spacy.blank("en"))
         doc = try_make_doc(tokenize, document, problems)
         if doc is None:
-            for what, number in (
-                (DOCUMENTS, 1),
-                (MENTIONS, len(document.mentions)),
-                (RELATIONS, len(document.relations)),
-            ):
-                facts[f"{what} {KEPT}"] -= number
-                facts[f"{what} {UNUSABLE}"] += number
+            count_document(facts, document, KEPT, -1)
+            count_document(facts, document, UNUSABLE)
             continue
         key = hash_text(0, document.text)
         facts["documents with the text of an earlier one"] += key in seen
