@@ -113,9 +113,10 @@ def _relation_kinds(
     """RETURNS (List[Optional[bool]]): For each source whether its relations are between concepts.
     One without relations follows the others if they agree; else that isn't known (None)."""
     found = [_find_relation(path, format, label_map) for path in paths]
-    kinds = {relation.concepts for relation in found if relation is not None}
-    common = kinds.pop() if len(kinds) == 1 else None
-    return [common if relation is None else relation.concepts for relation in found]
+    kinds = [None if relation is None else relation.concepts for relation in found]
+    known = set(kinds) - {None}
+    common = known.pop() if len(known) == 1 else None
+    return [common if kind is None else kind for kind in kinds]
 
 
 def _find_relation(
@@ -165,11 +166,11 @@ def iter_docs(
     """
     if path.exists() and is_docs(path):
         yield from read_docs(path)
-    else:
-        for document in read_documents(path, format, problems):
-            doc = try_make_doc(tokenize, document, problems)
-            if doc is not None:
-                yield doc
+        return
+    for document in read_documents(path, format, problems):
+        doc = try_make_doc(tokenize, document, problems)
+        if doc is not None:
+            yield doc
 
 
 def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[SourceDocument]:
