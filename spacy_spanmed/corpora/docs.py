@@ -10,6 +10,7 @@ still written right.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from spacy.tokens import Doc
@@ -183,33 +184,30 @@ def _add_relations(
     for i, (key, extra) in enumerate(source.get("relations", ())):
         extras.setdefault(tuple(key), []).append((i, extra))
     last = len(source.get("relations", ()))
-    relations: list[tuple[int, SourceRelation]] = []
-
-    def add(key: tuple[Any, ...], relation: SourceRelation) -> None:
-        known = extras.get(key)
-        order, extra = known.pop(0) if known else (last, {})
-        relation.id, relation.info = extra.get("id", ""), dict(extra.get("info", {}))
-        relations.append((order, relation))
-
     concept_tuples = get_concept_relation_tuples(doc)
-    for concepts in concept_tuples:
-        key = (*concepts[:3], concepts.negated)
-        add(key, SourceRelation(*concepts[:3], concepts=True, negated=concepts.negated))
+    made: list[tuple[tuple[Any, ...], SourceRelation]] = [
+        ((*item[:3], item.negated), SourceRelation(*item[:3], concepts=True, negated=item.negated))
+        for item in concept_tuples
+    ]
     # A predicted Doc holds each concept relation also between its best pair of mentions.
     mention_tuples = get_relation_tuples(doc) if not concept_tuples or is_gold else []
-    if mention_tuples:
-        ids = _name_mentions(document)
-        for item in mention_tuples:
-            ends = ids[item[:3]], ids[item[3:6]]
-            add((*item[:7], item.negated), SourceRelation(*ends, item.label, negated=item.negated))
-    document.relations = [relation for _, relation in sorted(relations, key=lambda pair: pair[0])]
+    ids = _name_mentions(document) if mention_tuples else {}
+    for item in mention_tuples:
+        ends = ids[item[:3]], ids[item[3:6]]
+        relation = SourceRelation(*ends, item.label, negated=item.negated)
+        made.append(((*item[:7], item.negated), relation))
+    ordered: list[tuple[int, SourceRelation]] = []
+    for key, relation in made:
+        order, extra = extras[key].pop(0) if extras.get(key) else (last, {})
+        relation.id, relation.info = extra.get("id", ""), dict(extra.get("info", {}))
+        ordered.append((order, relation))
+    document.relations = [relation for _, relation in sorted(ordered, key=lambda pair: pair[0])]
 
 
 def _name_mentions(document: SourceDocument) -> dict[Mention, str]:
     """Give every mention an id. RETURNS (Dict[Mention, str]): The id of each."""
     taken = {item.id for item in document.mentions}
-    names = (f"T{i}" for i in range(1, len(taken) + len(document.mentions) + 1))
-    free = (name for name in names if name not in taken)
+    free = (name for name in map("T{}".format, count(1)) if name not in taken)
     for item in document.mentions:
         item.id = item.id or next(free)
     return {(m.start, m.end, m.label): m.id for m in document.mentions}
