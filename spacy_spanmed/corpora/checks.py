@@ -20,7 +20,6 @@ from ..doc.concepts import NO_ID
 from ..util.problems import Problems
 from .alignment import explain_mismatch, same_string, trim_offsets
 from .documents import SourceDocument, SourceMention, SourceRelation
-from .splits import stable_hash
 
 DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
 IN_SOURCE, KEPT, MERGED = "in the source", "kept", "merged into an equal one"
@@ -96,7 +95,7 @@ def _find_document_fault(document: SourceDocument, seen: set[int]) -> _Fault | N
             f"Document {document.id!r} can't be stored ({error}). Remove lone surrogates (such as "
             "\\ud800), numbers of more than 64 bits and very deep nesting.",
         )
-    key = stable_hash(0, document.id)
+    key = hash(document.id)
     if document.id and key in seen:
         return (
             "document id used before",

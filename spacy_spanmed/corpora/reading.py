@@ -18,7 +18,7 @@ from .checks import UNUSABLE, check_documents, count_left_out
 from .docbin import is_docs, read_docs
 from .docs import make_source_document, try_make_doc
 from .documents import SourceDocument, SourceRelation
-from .formats.registry import AUTO, Reader, detect_format, get_reader
+from .formats import AUTO, Reader, detect_format, get_reader
 from .label_map import LabelMap, map_labels
 
 NOT_A_LAYER = "left out with their layer"

@@ -18,7 +18,7 @@ from spacy.util import registry
 
 from ..util.problems import RAISE, CorpusError, Problems
 from .docs import try_make_doc
-from .formats.registry import detect_format
+from .formats import detect_format
 from .label_map import read_label_map
 from .reading import find_layers, read_documents
 
