@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.util import filter_spans
 
 from ..doc.layers import ENTITIES, META_KEY, RELATIONS, SPANS_KEY, set_layers
@@ -116,7 +116,10 @@ def make_gold_doc(
     if tokenized.text != text:
         raise ValueError(f"The tokenizer changes the text that begins {text[:40]!r}.")
     doc = split_tokens(tokenized, ends)
-    spans = [_exact_span(doc, mention, kb_ids.get(mention, "")) for mention in clean]
+    spans: list[Any] = [  # none is None, now that tokens are split; doc.spans would refuse it
+        doc.char_span(start, end, label=label, kb_id=kb_ids.get((start, end, label), ""))
+        for start, end, label in clean
+    ]
     doc.spans[SPANS_KEY] = spans
     if ENTITIES in layers:
         doc.set_ents(filter_spans(spans), default="outside")
@@ -136,14 +139,6 @@ def _trim_relation(text: str, item: RelationTuple) -> RelationTuple:
     return item._replace(
         head_start=head_start, head_end=head_end, tail_start=tail_start, tail_end=tail_end
     )
-
-
-def _exact_span(doc: Doc, mention: Mention, kb_id: str) -> Span:
-    start, end, label = mention
-    span = doc.char_span(start, end, label=label, kb_id=kb_id)
-    if span is None:  # can't happen after split_tokens, and mustn't pass in silence
-        raise ValueError(f"No tokens at characters {start} to {end} of {doc.text[:40]!r}.")
-    return span
 
 
 class LostMentions(NamedTuple):
@@ -175,10 +170,10 @@ def lost_mentions(docs: Iterable[Doc], tokenize: Tokenize, max_examples: int = 2
     lost = total = 0
     examples: list[str] = []
     for gold in docs:
-        text = gold.text
+        text, mentions = gold.text, get_mentions(gold)
         tokenized = tokenize(text)
-        for start, end, label in get_mentions(gold):
-            total += 1
+        total += len(mentions)
+        for start, end, label in mentions:
             if tokenized.char_span(start, end) is not None:
                 continue
             lost += 1

@@ -62,8 +62,8 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
         mentions[mention] = join_ids(item.concepts)
         if item.id:
             by_id[item.id] = mention
-        extra = {"id": item.id, "fragments": [list(f) for f in item.fragments], "info": item.info}
-        extras.append([*mention, {key: value for key, value in extra.items() if value}])
+        fragments = [list(fragment) for fragment in item.fragments]
+        extras.append([*mention, _filled(id=item.id, fragments=fragments, info=item.info)])
     tuples, concept_tuples = [], []
     relation_extras: list[Any] = []
     for relation in document.relations:
@@ -75,9 +75,8 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
             key = (*_argument(by_id, relation.head), *_argument(by_id, relation.tail))
             key = (*key, relation.label)
             tuples.append(RelationTuple(*key, negated=relation.negated))
-        extra = {"id": relation.id, "info": relation.info}
-        key = [*key, relation.negated]
-        relation_extras.append([key, {name: value for name, value in extra.items() if value}])
+        extra = _filled(id=relation.id, info=relation.info)
+        relation_extras.append([[*key, relation.negated], extra])
     between_concepts = bool(concept_tuples)
     if not document.relations:
         between_concepts = bool(document.relates_concepts)
@@ -94,14 +93,18 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
         kb_ids=mentions,
         concept_relations=concept_tuples if related and between_concepts else None,
     )
-    source = {
-        "mentions": extras,
-        "relations": relation_extras,
-        "passages": [[p.name, p.start, p.end, p.info] for p in document.passages],
-        "info": document.info,
-    }
-    doc.user_data[SOURCE_KEY] = {key: value for key, value in source.items() if value}
+    doc.user_data[SOURCE_KEY] = _filled(
+        mentions=extras,
+        relations=relation_extras,
+        passages=[[p.name, p.start, p.end, p.info] for p in document.passages],
+        info=document.info,
+    )
     return doc
+
+
+def _filled(**entries: Any) -> dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The entries that aren't empty."""
+    return {key: value for key, value in entries.items() if value}
 
 
 def _argument(by_id: dict[str, Mention], name: str) -> Mention:

@@ -51,7 +51,7 @@ def read_documents(
     RAISES (CorpusError): At once on an unknown format or layer, and on reading.
     RAISES (OSError): If a source can't be opened.
     """
-    paths = [sources] if isinstance(sources, Path) else list(sources)
+    paths = [sources] if isinstance(sources, Path) else sources
     problems = problems or Problems()
     facts = Counter() if facts is None else facts
     if layers is None:

@@ -1,4 +1,4 @@
-"""`spanmed terms`: gold mentions as terms for an entity masker (for `spanmed lost` see test_convert)."""
+"""`spanmed terms`: gold mentions as terms for an entity masker."""
 
 import gzip
 
