@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spacy_spanmed.corpora.docbin import is_docs
-from spacy_spanmed.corpora.formats.registry import detect_format
+from spacy_spanmed.corpora.formats import detect_format
 from spacy_spanmed.corpora.reading import iter_texts
 from spacy_spanmed.pretraining.texts.reading import TextOptions
 from spacy_spanmed.pretraining.texts.sources import read_texts as read_plain_texts

@@ -13,8 +13,8 @@ from typing import Any
 from spacy.tokens import Doc, DocBin
 
 from spacy_spanmed.corpora.alignment import Tokenize, make_gold_doc
+from spacy_spanmed.corpora.convert import DEV, SPLITS, TRAIN, stable_hash
 from spacy_spanmed.corpora.docbin import DOC_ATTRIBUTES
-from spacy_spanmed.corpora.splits import DEV, SPLITS, TRAIN, stable_hash
 from spacy_spanmed.util.files import write_atomically
 
 from .near_duplicates import near_duplicate_pairs

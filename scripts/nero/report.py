@@ -7,8 +7,8 @@ from typing import Any
 
 from spacy.tokens import Doc
 
+from spacy_spanmed.corpora.convert import SPLITS
 from spacy_spanmed.corpora.report import TOTAL, describe, split_tables
-from spacy_spanmed.corpora.splits import SPLITS
 from spacy_spanmed.util.tables import Table
 from spacy_spanmed.util.tables import to_markdown as table_to_markdown
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from spacy_spanmed.corpora.splits import DEV, TEST, TRAIN, stable_hash
+from spacy_spanmed.corpora.convert import DEV, TEST, TRAIN, stable_hash
 
 # A cluster with more Docs than this always goes to train: in dev or test it would stand for a
 # whole stratum, and a few papers would decide the figures.

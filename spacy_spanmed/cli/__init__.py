@@ -1,8 +1,8 @@
-"""The `spanmed` command: one module a sub-command."""
+"""The `spanmed` command: a module for each sub-command, or for a few of one matter."""
 
 import typer
 
-from . import convert, estimate, evaluate, export, lost, package, pretrain, terms, visualize
+from . import convert, estimate, evaluate, export, mentions, package, pretrain, visualize
 from .common import CONTEXT_SETTINGS, fail
 
 # Commands that serve this project's repository alone, and are no longer part of the package
@@ -21,8 +21,8 @@ app = typer.Typer(
 )
 app.command()(convert.convert)
 app.command()(export.export)
-app.command()(lost.lost)
-app.command()(terms.terms)
+app.command()(mentions.lost)
+app.command()(mentions.terms)
 app.command(context_settings=CONTEXT_SETTINGS)(pretrain.pretrain)
 app.command(context_settings=CONTEXT_SETTINGS)(estimate.estimate)
 app.command(context_settings=CONTEXT_SETTINGS)(evaluate.evaluate)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from spacy.cli._util import parse_config_overrides
 
-from ..corpora.formats.registry import FORMATS
+from ..corpora.formats import FORMATS
 from ..util.problems import CorpusError, Problems
 
 # Options of several commands

@@ -7,12 +7,11 @@ import typer
 from rich.console import Console
 
 from ..corpora.convert import convert as convert_sources
-from ..corpora.convert import report_path
+from ..corpora.convert import parse_split, report_path
 from ..corpora.docbin import SHARD_SIZE
-from ..corpora.formats.registry import AUTO
+from ..corpora.formats import AUTO
 from ..corpora.label_map import read_label_map
 from ..corpora.report import tables
-from ..corpora.splits import parse_split
 from ..util.problems import RAISE
 from ..util.tables import print_tables
 from ..util.text_files import printable

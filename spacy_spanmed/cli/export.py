@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from ..corpora.docs import make_source_document
 from ..corpora.documents import SourceDocument
 from ..corpora.export import TABLE_FORMATS, import_pyarrow, write_tables
-from ..corpora.formats.registry import AUTO, WRITTEN, get_writer
+from ..corpora.formats import AUTO, WRITTEN, get_writer
 from ..corpora.reading import iter_docs, iter_texts, name_doc, predict
 from ..pipeline.tokenizer import create_tokenizer
 from ..util.problems import RAISE, CorpusError, Problems

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc
 from spacy.util import filter_spans
 
 from ..doc.layers import ENTITIES, META_KEY, RELATIONS, SPANS_KEY, set_layers
 from ..doc.mentions import Mention, get_mentions
 from ..doc.relations import RelationTuple, set_concept_relation_tuples, set_relation_tuples
-from .documents import Offsets, SourceMention
+from .documents import Offsets
 
 SHOWN = 80  # characters of a string in a message
 NEARBY = 2000  # characters searched on each side for a string that isn't where it should be
@@ -51,20 +50,6 @@ def trim_offsets(text: str, start: int, end: int) -> tuple[int, int]:
             f"Leave empty mentions out."
         )
     return start, end
-
-
-def trim_mention(text: str, mention: SourceMention) -> SourceMention:
-    """Trim white space from a mention's ends.
-
-    text (str): The text.
-    mention (SourceMention): None of its fragments may be nothing but white space.
-    RETURNS (SourceMention): The same object if there is nothing to trim.
-    """
-    start, end = trim_offsets(text, mention.start, mention.end)
-    if (start, end) == (mention.start, mention.end):
-        return mention
-    fragments = [(max(a, start), min(b, end)) for a, b in mention.fragments]
-    return replace(mention, start=start, end=end, fragments=fragments)
 
 
 def split_tokens(doc: Doc, boundaries: Iterable[int]) -> Doc:
@@ -131,7 +116,10 @@ def make_gold_doc(
     if tokenized.text != text:
         raise ValueError(f"The tokenizer changes the text that begins {text[:40]!r}.")
     doc = split_tokens(tokenized, ends)
-    spans = [_exact_span(doc, mention, kb_ids.get(mention, "")) for mention in clean]
+    spans: list[Any] = [  # none is None, now that tokens are split; doc.spans would refuse it
+        doc.char_span(start, end, label=label, kb_id=kb_ids.get((start, end, label), ""))
+        for start, end, label in clean
+    ]
     doc.spans[SPANS_KEY] = spans
     if ENTITIES in layers:
         doc.set_ents(filter_spans(spans), default="outside")
@@ -151,14 +139,6 @@ def _trim_relation(text: str, item: RelationTuple) -> RelationTuple:
     return item._replace(
         head_start=head_start, head_end=head_end, tail_start=tail_start, tail_end=tail_end
     )
-
-
-def _exact_span(doc: Doc, mention: Mention, kb_id: str) -> Span:
-    start, end, label = mention
-    span = doc.char_span(start, end, label=label, kb_id=kb_id)
-    if span is None:  # can't happen after split_tokens, and mustn't pass in silence
-        raise ValueError(f"No tokens at characters {start} to {end} of {doc.text[:40]!r}.")
-    return span
 
 
 class LostMentions(NamedTuple):
@@ -190,10 +170,10 @@ def lost_mentions(docs: Iterable[Doc], tokenize: Tokenize, max_examples: int = 2
     lost = total = 0
     examples: list[str] = []
     for gold in docs:
-        text = gold.text
+        text, mentions = gold.text, get_mentions(gold)
         tokenized = tokenize(text)
-        for start, end, label in get_mentions(gold):
-            total += 1
+        total += len(mentions)
+        for start, end, label in mentions:
             if tokenized.char_span(start, end) is not None:
                 continue
             lost += 1
@@ -219,64 +199,58 @@ def explain_mismatch(text: str, parts: Sequence[Offsets], given: str) -> str:
     """
     found = " ".join(text[a:b] for a, b in parts)
     message = f"the text there is {_shorten(found)}, but the source gives {_shorten(given)}."
-    start, end = parts[0][0], parts[-1][1]
+    start, end, right = parts[0][0], parts[-1][1], parts[0][0] + len(given)
     unit = _find_unit(text, start, end, given) if len(parts) == 1 else None
     if unit:
         return f"{message} The offsets count {unit}: make them count characters."
-    shifted = find_nearby(text, given, start)
-    if shifted is None:
+    place = _find_nearby(text, given, start)
+    if place is None:
         return f"{message} Do text and offsets belong together? Correct one of them."
-    if shifted == start:
-        return f"{message} {_explain_end(end, start + len(given), len(parts))}"
-    shift = start - shifted
-    hint = ""
-    if abs(shift) == 1:
+    if place != start:
         hint = " (a byte-order mark, a line end, or counting from 1?)"
+        return (
+            f"{message} That string is at character {place}, so the offset is "
+            f"{_tell_shift(start - place, hint, (-1, 1))}. Correct the offsets, or the text "
+            "before it."
+        )
+    if end == right and len(parts) > 1:
+        return (
+            f"{message} That string is there in one piece. Leave the fragments out, or correct the "
+            "string."
+        )
+    hint = " (ends are exclusive: the character after the last)"
     return (
-        f"{message} That string is at character {shifted}, so the offset is {abs(shift)} too "
-        f"{'high' if shift > 0 else 'low'}{hint}. Correct the offsets, or the text before it."
+        f"{message} That string begins there but ends at character {right}, so the end is "
+        f"{_tell_shift(end - right, hint, (-1,))}. Correct the end, or the string."
     )
 
 
-def _explain_end(end: int, right: int, parts: int) -> str:
-    if end == right and parts > 1:
-        return "That string is there in one piece. Leave the fragments out, or correct the string."
-    shift = end - right
-    hint = " (ends are exclusive: the character after the last)" if shift == -1 else ""
-    return (
-        f"That string begins there but ends at character {right}, so the end is {abs(shift)} too "
-        f"{'high' if shift > 0 else 'low'}{hint}. Correct the end, or the string."
-    )
+def _tell_shift(shift: int, hint: str, hinted: Sequence[int]) -> str:
+    which = "high" if shift > 0 else "low"
+    return f"{abs(shift)} too {which}{hint if shift in hinted else ''}"
 
 
 def _shorten(string: str) -> str:
     return repr(string if len(string) <= SHOWN else string[:SHOWN] + "...")
 
 
-def find_nearby(text: str, string: str, start: int) -> int | None:
+def _find_nearby(text: str, string: str, start: int) -> int | None:
     """RETURNS (Optional[int]): The place of a string that is closest to a character of the text;
     None if it doesn't occur within some thousands of characters."""
-    if not string:
-        return None
-    places: list[int] = []
     before = text.rfind(string, max(0, start - NEARBY), start + len(string))
     after = text.find(string, start, start + NEARBY)
-    places = [place for place in (before, after) if place >= 0]
-    return min(places, key=lambda place: abs(place - start)) if places else None
+    places = [place for place in (before, after) if place >= 0 and string]
+    return min(places, key=lambda place: abs(place - start), default=None)
 
 
 def _find_unit(text: str, start: int, end: int, given: str) -> str | None:
     """RETURNS (Optional[str]): What offsets count instead of characters, if the string tells."""
-    views = (
-        ("bytes of UTF-8", text.encode("utf-8")[start:end].decode("utf-8", "replace")),
-        (
-            "UTF-16 units, as in Java and JavaScript",
-            text.encode("utf-16-le")[2 * start : 2 * end].decode("utf-16-le", "replace"),
-        ),
-        ("a line end of two characters as one", text.replace("\r\n", "\n")[start:end]),
-        ("a line end of one character as two", text.replace("\n", "\r\n")[start:end]),
-    )
-    for unit, string in views:
-        if string == given:
-            return unit
-    return None
+    views = {
+        "bytes of UTF-8": text.encode("utf-8")[start:end].decode("utf-8", "replace"),
+        "UTF-16 units, as in Java and JavaScript": text.encode("utf-16-le")[
+            2 * start : 2 * end
+        ].decode("utf-16-le", "replace"),
+        "a line end of two characters as one": text.replace("\r\n", "\n")[start:end],
+        "a line end of one character as two": text.replace("\n", "\r\n")[start:end],
+    }
+    return next((unit for unit, string in views.items() if string == given), None)

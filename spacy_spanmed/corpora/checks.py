@@ -18,15 +18,16 @@ from srsly.msgpack import packb
 
 from ..doc.concepts import NO_ID
 from ..util.problems import Problems
-from .alignment import explain_mismatch, same_string, trim_mention
+from .alignment import explain_mismatch, same_string, trim_offsets
 from .documents import SourceDocument, SourceMention, SourceRelation
-from .splits import stable_hash
 
 DOCUMENTS, MENTIONS, RELATIONS = "documents", "mentions", "relations"
 IN_SOURCE, KEPT, MERGED = "in the source", "kept", "merged into an equal one"
 UNUSABLE = "left out as unusable"
 # Lists of remarks in a mention's `info` (see `brat_reader.py`), which equal mentions bring together
 _JOINED = ("attributes", "events", "normalizations", "notes")
+
+_Fault = tuple[str, str]  # the kind of a problem, and what is wrong and what to do about it
 
 
 def count_left_out(facts: Counter, what: str, why: str, number: int = 1) -> None:
@@ -40,6 +41,19 @@ def count_left_out(facts: Counter, what: str, why: str, number: int = 1) -> None
     if number:
         facts[f"{what} {IN_SOURCE}"] += number
         facts[f"{what} {why}"] += number
+
+
+def count_document(facts: Counter, document: SourceDocument, fate: str, sign: int = 1) -> None:
+    """Count a document, all its mentions and all its relations as of one fate.
+
+    facts (Counter): To change.
+    document (SourceDocument): The document.
+    fate (str): What became of them: IN_SOURCE, KEPT ...
+    sign (int): -1 takes them back. Defaults to 1.
+    """
+    facts[f"{DOCUMENTS} {fate}"] += sign
+    facts[f"{MENTIONS} {fate}"] += sign * len(document.mentions)
+    facts[f"{RELATIONS} {fate}"] += sign * len(document.relations)
 
 
 def check_documents(
@@ -59,13 +73,11 @@ def check_documents(
     """
     seen: set[int] = set()
     for document in documents:
-        facts[f"{DOCUMENTS} {IN_SOURCE}"] += 1
-        facts[f"{MENTIONS} {IN_SOURCE}"] += len(document.mentions)
-        facts[f"{RELATIONS} {IN_SOURCE}"] += len(document.relations)
-        if not _check_document(document, seen, problems):
-            facts[f"{DOCUMENTS} {UNUSABLE}"] += 1
-            facts[f"{MENTIONS} {UNUSABLE}"] += len(document.mentions)
-            facts[f"{RELATIONS} {UNUSABLE}"] += len(document.relations)
+        count_document(facts, document, IN_SOURCE)
+        fault = _find_document_fault(document, seen)
+        if fault is not None:
+            problems.add(fault[0], document.place, fault[1])
+            count_document(facts, document, UNUSABLE)
             continue
         facts[f"{DOCUMENTS} {KEPT}"] += 1
         mentions, names = _check_mentions(document, problems, facts)
@@ -74,40 +86,32 @@ def check_documents(
         yield replace(document, mentions=mentions, relations=relations)
 
 
-def _check_document(document: SourceDocument, seen: set[int], problems: Problems) -> bool:
+def _find_document_fault(document: SourceDocument, seen: set[int]) -> _Fault | None:
     try:
         _check_storable(document)
     except (UnicodeError, OverflowError, ValueError, TypeError) as error:
-        problems.add(
+        return (
             "text or values that can't be stored",
-            document.place,
             f"Document {document.id!r} can't be stored ({error}). Remove lone surrogates (such as "
             "\\ud800), numbers of more than 64 bits and very deep nesting.",
         )
-        return False
-    if document.id:
-        key = stable_hash(0, document.id)
-        if key in seen:
-            problems.add(
-                "document id used before",
-                document.place,
-                f"Document {document.id!r} comes a second time. Remove one of the two, or give "
-                "them different ids.",
-            )
-            return False
-        seen.add(key)
-    return True
+    key = hash(document.id)
+    if document.id and key in seen:
+        return (
+            "document id used before",
+            f"Document {document.id!r} comes a second time. Remove one of the two, or give them "
+            "different ids.",
+        )
+    seen.add(key)
+    return None
 
 
 def _check_storable(document: SourceDocument) -> None:
     """Try the encoding that `.spacy` files have. RAISES (ValueError and others): If it fails."""
     values: list[object] = [document.id, document.text, document.info]
-    for mention in document.mentions:
-        values += (mention.id, mention.label, mention.concepts, mention.info)
-    for relation in document.relations:
-        values += (relation.id, relation.head, relation.tail, relation.label, relation.info)
-    for passage in document.passages:
-        values += (passage.name, passage.start, passage.end, passage.info)
+    values += [(m.id, m.label, m.concepts, m.info) for m in document.mentions]
+    values += [(r.id, r.head, r.tail, r.label, r.info) for r in document.relations]
+    values += [(p.name, p.start, p.end, p.info) for p in document.passages]
     packb(values, use_bin_type=True)
 
 
@@ -119,14 +123,20 @@ def _check_mentions(
     kept: dict[tuple[int, int, str], SourceMention] = {}
     names: dict[str, str | None] = {}
     for source in document.mentions:
-        mention = _check_mention(source, document, problems)
-        if mention is None:
+        fault = _find_mention_fault(source, document.text)
+        if fault is not None:
+            problems.add(fault[0], source.place or document.place, fault[1])
             facts[f"{MENTIONS} {UNUSABLE}"] += 1
             continue
-        facts["mentions trimmed of white space"] += mention is not source
-        if not all(name and name != NO_ID for name in mention.concepts):
-            named = [name for name in mention.concepts if name and name != NO_ID]
-            mention = replace(mention, concepts=named)
+        start, end = trim_offsets(document.text, source.start, source.end)
+        facts["mentions trimmed of white space"] += (start, end) != (source.start, source.end)
+        mention = replace(
+            source,
+            start=start,
+            end=end,
+            fragments=[(max(a, start), min(b, end)) for a, b in source.fragments],
+            concepts=[name for name in source.concepts if name and name != NO_ID],
+        )
         key = (mention.start, mention.end, mention.label)
         first = kept.get(key)
         if first is None:
@@ -167,46 +177,29 @@ def _join_info(first: dict[str, Any], second: dict[str, Any]) -> tuple[dict[str,
     return joined, whole
 
 
-def _check_mention(
-    mention: SourceMention, document: SourceDocument, problems: Problems
-) -> SourceMention | None:
-    """RETURNS (Optional[SourceMention]): The mention, trimmed; None if it isn't usable."""
-    text, start, end = document.text, mention.start, mention.end
+def _find_mention_fault(mention: SourceMention, text: str) -> _Fault | None:
+    start, end = mention.start, mention.end
     name = f"Mention {mention.id or mention.text or ''!r} at characters {start} to {end}"
-    place = mention.place or document.place
     parts = mention.fragments or [(start, end)]
-    if not all(0 <= a <= b <= len(text) for a, b in parts) or not 0 <= start <= end <= len(text):
-        problems.add(
+    if not all(0 <= a <= b <= len(text) for a, b in (*parts, (start, end))):
+        return (
             "offsets outside the text",
-            place,
             f"{name} lies outside the text of {len(text)} characters. Do the offsets count "
             "characters (not bytes) of this very text?",
         )
-    elif any(not text[a:b].strip() for a, b in parts):
-        problems.add(
-            "empty mentions",
-            place,
-            f"{name} holds nothing but white space. Remove it, or correct its offsets.",
-        )
-    elif (min(parts)[0], max(b for _, b in parts)) != (start, end):
-        problems.add(
-            "fragments that don't fit",
-            place,
-            f"{name} has fragments from {min(parts)[0]} to {max(b for _, b in parts)}. They must "
-            "begin and end where it does.",
-        )
-    elif not mention.label:
-        problems.add("mentions without label", place, f"{name} has no label. Give it one.")
-    elif mention.text is not None and not same_string(
-        " ".join(text[a:b] for a, b in parts), mention.text
-    ):
-        problems.add(
-            "another string than the source gives",
-            place,
-            f"{name}: {explain_mismatch(text, parts, mention.text)}",
-        )
-    else:
-        return trim_mention(text, mention)
+    if any(not text[a:b].strip() for a, b in parts):
+        message = "holds nothing but white space. Remove it, or correct its offsets."
+        return "empty mentions", f"{name} {message}"
+    first, last = min(parts)[0], max(b for _, b in parts)
+    if (first, last) != (start, end):
+        message = f"has fragments from {first} to {last}. They must begin and end where it does."
+        return "fragments that don't fit", f"{name} {message}"
+    if not mention.label:
+        return "mentions without label", f"{name} has no label. Give it one."
+    found = " ".join(text[a:b] for a, b in parts)
+    if mention.text is not None and not same_string(found, mention.text):
+        message = explain_mismatch(text, parts, mention.text)
+        return "another string than the source gives", f"{name}: {message}"
     return None
 
 
@@ -219,12 +212,14 @@ def _check_relations(
 ) -> list[SourceRelation]:
     concepts = {name for mention in mentions for name in mention.concepts}
     kept: dict[tuple[object, ...], SourceRelation] = {}
-    for source in document.relations:
-        relation = _check_relation(source, document, concepts, names, problems)
-        if relation is None:
+    for r in document.relations:
+        fault = _find_relation_fault(r, document.id, concepts, names)
+        if fault is not None:
+            problems.add(fault[0], r.place or document.place, fault[1])
             facts[f"{RELATIONS} {UNUSABLE}"] += 1
             continue
-        r = relation
+        if not r.concepts:
+            r = replace(r, head=names[r.head] or "", tail=names[r.tail] or "")
         # One that is denied and one that is stated are not the same, nor are parts of two events
         # (brat's "event") or of two relations of more than two mentions (BioC's "node").
         whole = [repr(r.info.get("event"))]
@@ -239,44 +234,28 @@ def _check_relations(
     return list(kept.values())
 
 
-def _check_relation(
-    relation: SourceRelation,
-    document: SourceDocument,
-    concepts: set[str],
-    names: dict[str, str | None],
-    problems: Problems,
-) -> SourceRelation | None:
-    """RETURNS (Optional[SourceRelation]): A relation of known things; None if it isn't one."""
-    place = relation.place or document.place
+def _find_relation_fault(
+    relation: SourceRelation, document: str, concepts: set[str], names: dict[str, str | None]
+) -> _Fault | None:
     name = f"Relation {relation.label!r} of {relation.head!r} and {relation.tail!r}"
     if not relation.label:
-        problems.add("relations without label", place, f"{name} has no label. Give it one.")
-        return None
-    ends = (relation.head, relation.tail)
-    for end in ends:
+        return "relations without label", f"{name} has no label. Give it one."
+    for end in (relation.head, relation.tail):
         if relation.concepts and not (end in concepts or _is_composite(end, concepts)):
-            problems.add(
+            return (
                 "relations of unknown concepts",
-                place,
-                f"{name}: no mention of document {document.id!r} that is kept has the identifier "
+                f"{name}: no mention of document {document!r} that is kept has the identifier "
                 f"{end!r}. Remove the relation, or give a mention that identifier.",
             )
-            return None
         if not relation.concepts and names.get(end) is None:
             problem, remedy = "has no mention that is kept with", "Add the mention, or remove"
             if end in names:
                 problem, remedy = "has several mentions with", "Rename them, or remove"
-            problems.add(
+            return (
                 "relations of unknown or ambiguous mentions",
-                place,
-                f"{name}: document {document.id!r} {problem} the id {end!r}. {remedy} the "
-                "relation.",
+                f"{name}: document {document!r} {problem} the id {end!r}. {remedy} the relation.",
             )
-            return None
-    if relation.concepts:
-        return relation
-    head, tail = (names[end] or "" for end in ends)
-    return relation if (head, tail) == ends else replace(relation, head=head, tail=tail)
+    return None
 
 
 def _is_composite(argument: str, concepts: set[str]) -> bool:

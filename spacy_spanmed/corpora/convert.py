@@ -1,7 +1,13 @@
-"""Sources in any format become gold Docs on disk, with a report of what became of everything."""
+"""Sources in any format become gold Docs on disk, with a report of what became of everything.
+
+Which split a document goes into (train, dev, test) is told by a hash of a seed and its text alone,
+so it depends neither on chance nor on the order and choice of the sources.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,16 +19,17 @@ from ..pipeline.tokenizer import create_tokenizer
 from ..util.files import write_json
 from ..util.problems import CorpusError, Problems
 from .alignment import Tokenize
-from .checks import DOCUMENTS, KEPT, MENTIONS, RELATIONS, UNUSABLE
+from .checks import KEPT, UNUSABLE, count_document
 from .docbin import SHARD_SIZE, ShardWriter, read_docs, write_labels
 from .docs import try_make_doc
 from .documents import SourceDocument
-from .formats.registry import AUTO, detect_format
+from .formats import AUTO, detect_format
 from .label_map import LabelMap
 from .reading import find_layers, read_documents
 from .report import Description
-from .splits import TRAIN, choose_split, hash_text
 
+TRAIN, DEV, TEST = "train", "dev", "test"
+SPLITS = (TRAIN, DEV, TEST)
 ALL = "all"
 # A vocabulary keeps every word it has seen, so a long run gets a new one now and then.
 VOCABULARY_LIFETIME = 20_000  # documents
@@ -52,7 +59,7 @@ def convert(
     format, layers: See `reading.read_documents`.
     labels (Optional[LabelMap]): New names of labels. Defaults to None: they stay.
     problems (Optional[Problems]): Defaults to None: the first problem is an error.
-    split (Optional[Mapping[str, float]]): Names and shares, which add up to 1: see `splits.parse_split`.
+    split (Optional[Mapping[str, float]]): Names and shares, which add up to 1: see `parse_split`.
         Defaults to None: no splits.
     seed (int): Another seed, other splits. Defaults to 0.
     shard_size (int): Documents a file. Defaults to 5000.
@@ -136,15 +143,52 @@ def _make_docs(
             tokenize: Tokenize = create_tokenizer(spacy.blank("en"))
         doc = try_make_doc(tokenize, document, problems)
         if doc is None:
-            for what, number in (
-                (DOCUMENTS, 1),
-                (MENTIONS, len(document.mentions)),
-                (RELATIONS, len(document.relations)),
-            ):
-                facts[f"{what} {KEPT}"] -= number
-                facts[f"{what} {UNUSABLE}"] += number
+            count_document(facts, document, KEPT, -1)
+            count_document(facts, document, UNUSABLE)
             continue
         key = hash_text(0, document.text)
         facts["documents with the text of an earlier one"] += key in seen
         seen.add(key)
         yield document, doc
+
+
+def stable_hash(seed: int, key: str) -> int:
+    """RETURNS (int): A number from 0 to 2^64 - 1 that depends on seed and key alone."""
+    digest = hashlib.blake2b(f"{seed}\t{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def hash_text(seed: int, text: str) -> int:
+    """RETURNS (int): As `stable_hash`, of a text without regard to white space."""
+    return stable_hash(seed, " ".join(text.split()))
+
+
+def parse_split(text: str) -> dict[str, float]:
+    """Read what --split says.
+
+    text (str): Names and shares: "train=0.8,dev=0.1,test=0.1".
+    RETURNS (Dict[str, float]): Name to share.
+    RAISES (CorpusError): If it has another form, or the shares don't add up to 1.
+    """
+    form = 'Expected names and shares that add up to 1: "train=0.8,dev=0.1,test=0.1".'
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*([A-Za-z][\w-]*)\s*=\s*(\d*\.?\d+)\s*", part)
+        if not match or match[1] in shares:
+            raise CorpusError(f"{part.strip()!r} in --split {text}: {form}")
+        shares[match[1]] = float(match[2])
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise CorpusError(f"--split {text} adds up to {sum(shares.values()):g}. {form}")
+    return shares
+
+
+def choose_split(document: SourceDocument, split: Mapping[str, float], seed: int) -> str:
+    """RETURNS (str): The split of a document: by a hash of the seed and its text without regard to
+    white space, hence the same in every order and for every choice of sources. Equal texts come
+    into the same split, whatever their ids."""
+    place = hash_text(seed, document.text) / 2**64
+    for name, share in split.items():
+        place -= share
+        if place < 0:
+            return name
+    return name  # the shares add up to a little less than 1

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ from ..util.files import write_atomically, write_json
 from ..util.problems import CorpusError
 
 DOC_ATTRIBUTES = ["ORTH", "SPACY", "ENT_IOB", "ENT_TYPE"]
-
 SOURCE_ATTRIBUTES = [*DOC_ATTRIBUTES, "ENT_KB_ID"]
 SHARD_SIZE = 5000  # documents
 SHARD_NAME = re.compile(rf"\d{{5,}}\{FILE_TYPE}")
@@ -61,15 +61,13 @@ class ShardWriter:
             raise CorpusError(
                 f"{path}: a folder that holds more than shards of a corpus. Choose another output."
             )
-        self.path, self.shard_size, self.attrs = path, shard_size, list(attrs)
+        self.path, self.shard_size = path, shard_size
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         self.count = 0
         self._encoders = srsly.msgpack_encoders.get_all()
         self._shards = 0
+        self._new_bin = partial(DocBin, attrs=list(attrs), store_user_data=True)
         self._bin = self._new_bin()
-
-    def _new_bin(self) -> DocBin:
-        return DocBin(attrs=self.attrs, store_user_data=True)
 
     def add(self, doc: Doc) -> None:
         """Add a Doc, which may be dropped afterwards. RAISES (OSError): If a shard can't be
@@ -190,19 +188,14 @@ class GoldCorpus(Corpus):
 
     def read_docbin(self, vocab: Vocab, locs: Iterable[str | Path]) -> Iterator[Doc]:
         """Yield the Docs of `.spacy` files, one whole file in memory at a time."""
-        count = 0
-        for loc in locs:
-            if Path(loc).suffix != FILE_TYPE:
-                continue
-            doc_bin = DocBin().from_disk(loc)
-            with looked_up(srsly.msgpack_decoders, srsly.msgpack_decoders.get_all()):
-                docs = list(doc_bin.get_docs(vocab))
-            for doc in docs:
-                if len(doc):
-                    yield doc
-                    count += 1
-                    if self.limit >= 1 and count >= self.limit:
-                        return
+        docs = (doc for loc in locs if Path(loc).suffix == FILE_TYPE for doc in _unpack(loc, vocab))
+        yield from islice(filter(len, docs), self.limit if self.limit >= 1 else None)
+
+
+def _unpack(path: str | Path, vocab: Vocab) -> list[Doc]:
+    doc_bin = DocBin().from_disk(path)
+    with looked_up(srsly.msgpack_decoders, srsly.msgpack_decoders.get_all()):
+        return list(doc_bin.get_docs(vocab))
 
 
 def collect_labels(docs: Iterable[Doc]) -> dict[str, Any]:

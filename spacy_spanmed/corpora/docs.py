@@ -10,6 +10,7 @@ still written right.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 from spacy.tokens import Doc
@@ -61,8 +62,8 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
         mentions[mention] = join_ids(item.concepts)
         if item.id:
             by_id[item.id] = mention
-        extra = {"id": item.id, "fragments": [list(f) for f in item.fragments], "info": item.info}
-        extras.append([*mention, {key: value for key, value in extra.items() if value}])
+        fragments = [list(fragment) for fragment in item.fragments]
+        extras.append([*mention, _filled(id=item.id, fragments=fragments, info=item.info)])
     tuples, concept_tuples = [], []
     relation_extras: list[Any] = []
     for relation in document.relations:
@@ -74,9 +75,8 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
             key = (*_argument(by_id, relation.head), *_argument(by_id, relation.tail))
             key = (*key, relation.label)
             tuples.append(RelationTuple(*key, negated=relation.negated))
-        extra = {"id": relation.id, "info": relation.info}
-        key = [*key, relation.negated]
-        relation_extras.append([key, {name: value for name, value in extra.items() if value}])
+        extra = _filled(id=relation.id, info=relation.info)
+        relation_extras.append([[*key, relation.negated], extra])
     between_concepts = bool(concept_tuples)
     if not document.relations:
         between_concepts = bool(document.relates_concepts)
@@ -93,14 +93,18 @@ def make_doc(tokenize: Tokenize, document: SourceDocument) -> Doc:
         kb_ids=mentions,
         concept_relations=concept_tuples if related and between_concepts else None,
     )
-    source = {
-        "mentions": extras,
-        "relations": relation_extras,
-        "passages": [[p.name, p.start, p.end, p.info] for p in document.passages],
-        "info": document.info,
-    }
-    doc.user_data[SOURCE_KEY] = {key: value for key, value in source.items() if value}
+    doc.user_data[SOURCE_KEY] = _filled(
+        mentions=extras,
+        relations=relation_extras,
+        passages=[[p.name, p.start, p.end, p.info] for p in document.passages],
+        info=document.info,
+    )
     return doc
+
+
+def _filled(**entries: Any) -> dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The entries that aren't empty."""
+    return {key: value for key, value in entries.items() if value}
 
 
 def _argument(by_id: dict[str, Mention], name: str) -> Mention:
@@ -183,33 +187,30 @@ def _add_relations(
     for i, (key, extra) in enumerate(source.get("relations", ())):
         extras.setdefault(tuple(key), []).append((i, extra))
     last = len(source.get("relations", ()))
-    relations: list[tuple[int, SourceRelation]] = []
-
-    def add(key: tuple[Any, ...], relation: SourceRelation) -> None:
-        known = extras.get(key)
-        order, extra = known.pop(0) if known else (last, {})
-        relation.id, relation.info = extra.get("id", ""), dict(extra.get("info", {}))
-        relations.append((order, relation))
-
     concept_tuples = get_concept_relation_tuples(doc)
-    for concepts in concept_tuples:
-        key = (*concepts[:3], concepts.negated)
-        add(key, SourceRelation(*concepts[:3], concepts=True, negated=concepts.negated))
+    made: list[tuple[tuple[Any, ...], SourceRelation]] = [
+        ((*item[:3], item.negated), SourceRelation(*item[:3], concepts=True, negated=item.negated))
+        for item in concept_tuples
+    ]
     # A predicted Doc holds each concept relation also between its best pair of mentions.
     mention_tuples = get_relation_tuples(doc) if not concept_tuples or is_gold else []
-    if mention_tuples:
-        ids = _name_mentions(document)
-        for item in mention_tuples:
-            ends = ids[item[:3]], ids[item[3:6]]
-            add((*item[:7], item.negated), SourceRelation(*ends, item.label, negated=item.negated))
-    document.relations = [relation for _, relation in sorted(relations, key=lambda pair: pair[0])]
+    ids = _name_mentions(document) if mention_tuples else {}
+    for item in mention_tuples:
+        ends = ids[item[:3]], ids[item[3:6]]
+        relation = SourceRelation(*ends, item.label, negated=item.negated)
+        made.append(((*item[:7], item.negated), relation))
+    ordered: list[tuple[int, SourceRelation]] = []
+    for key, relation in made:
+        order, extra = extras[key].pop(0) if extras.get(key) else (last, {})
+        relation.id, relation.info = extra.get("id", ""), dict(extra.get("info", {}))
+        ordered.append((order, relation))
+    document.relations = [relation for _, relation in sorted(ordered, key=lambda pair: pair[0])]
 
 
 def _name_mentions(document: SourceDocument) -> dict[Mention, str]:
     """Give every mention an id. RETURNS (Dict[Mention, str]): The id of each."""
     taken = {item.id for item in document.mentions}
-    names = (f"T{i}" for i in range(1, len(taken) + len(document.mentions) + 1))
-    free = (name for name in names if name not in taken)
+    free = (name for name in map("T{}".format, count(1)) if name not in taken)
     for item in document.mentions:
         item.id = item.id or next(free)
     return {(m.start, m.end, m.label): m.id for m in document.mentions}

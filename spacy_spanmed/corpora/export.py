@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from spacy.tokens import Doc, Span
 
-from ..doc.concepts import Concept, get_related_concepts, join_ids
+from ..doc.concepts import get_related_concepts, join_ids
 from ..doc.layers import SPANS_KEY
 from ..doc.mentions import Mention
 from ..doc.relations import get_concept_relation_tuples, get_relation_tuples
@@ -22,21 +22,20 @@ from .reading import name_doc
 TABLE_FORMATS = ("csv", "parquet")
 BATCH = 5000  # rows written at a time
 
-Row = dict[str, Any]
+Row = tuple[Any, ...]
 # Column and type; all but the first may be empty
-ENTITY_COLUMNS = (
-    ("doc_id", "string"), ("start", "int64"), ("end", "int64"), ("text", "string"),
-    ("label", "string"), ("score", "float64"), ("concepts", "string"),
-)  # fmt: skip
-_ARGUMENT = (("start", "int64"), ("end", "int64"), ("text", "string"), ("label", "string"),
-             ("concepts", "string"))  # fmt: skip
-RELATION_COLUMNS = (
-    ("doc_id", "string"),
-    *((f"head_{name}", kind) for name, kind in _ARGUMENT),
-    *((f"tail_{name}", kind) for name, kind in _ARGUMENT),
-    ("label", "string"), ("score", "float64"), ("negated", "bool"), ("level", "string"),
-)  # fmt: skip
-TABLES = (("entities", ENTITY_COLUMNS), ("relations", RELATION_COLUMNS))
+ENTITY_COLUMNS = {
+    "doc_id": "string", "start": "int64", "end": "int64", "text": "string", "label": "string",
+    "score": "float64", "concepts": "string",
+}  # fmt: skip
+_ARGUMENT = {"start": "int64", "end": "int64", "text": "string", "label": "string",
+             "concepts": "string"}  # fmt: skip
+RELATION_COLUMNS = {
+    "doc_id": "string",
+    **{f"{side}_{name}": kind for side in ("head", "tail") for name, kind in _ARGUMENT.items()},
+    "label": "string", "score": "float64", "negated": "bool", "level": "string",
+}  # fmt: skip
+TABLES = {"entities": ENTITY_COLUMNS, "relations": RELATION_COLUMNS}
 
 
 def write_tables(docs: Iterable[Doc], folder: Path, format: str) -> None:
@@ -57,27 +56,27 @@ def write_tables(docs: Iterable[Doc], folder: Path, format: str) -> None:
     if folder.exists() and not folder.is_dir():
         raise CorpusError(f"{folder}: a file. Tables need a folder: choose another output.")
     folder.mkdir(parents=True, exist_ok=True)
-    make_writer = _CsvWriter if format == "csv" else _ParquetWriter
-    paths = [folder / f"{name}.{format}" for name, _ in TABLES]
+    open_table = _open_csv if format == "csv" else _open_parquet
+    paths = [folder / f"{name}.{format}" for name in TABLES]
     temporary = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in paths]
     try:
         with ExitStack() as stack:
-            writers = []
-            for path, (_, columns) in zip(temporary, TABLES):
-                writers.append(make_writer(path, columns))
-                stack.callback(writers[-1].close)
+            writers = [
+                stack.enter_context(open_table(path, columns))
+                for path, columns in zip(temporary, TABLES.values())
+            ]
             batches: list[list[Row]] = [[], []]
             taken: set[str] = set()
             for number, doc in enumerate(docs, start=1):
                 name = name_doc(doc, number, taken)
                 for rows, new in zip(batches, (entity_rows(doc, name), relation_rows(doc, name))):
                     rows.extend(new)
-                for writer, rows in zip(writers, batches):
+                for write, rows in zip(writers, batches):
                     if len(rows) >= BATCH:
-                        writer.write(rows)
+                        write(rows)
                         rows.clear()
-            for writer, rows in zip(writers, batches):
-                writer.write(rows)
+            for write, rows in zip(writers, batches):
+                write(rows)
         for source, path in zip(temporary, paths):
             os.replace(source, path)
     finally:
@@ -86,64 +85,38 @@ def write_tables(docs: Iterable[Doc], folder: Path, format: str) -> None:
 
 
 def entity_rows(doc: Doc, name: str) -> Iterator[Row]:
-    """YIELDS (Dict[str, Any]): A row for each mention that `make_source_document` gives."""
+    """YIELDS (Tuple): A row for each mention that `make_source_document` gives."""
     scores, text = _get_scores(doc), doc.text  # made anew on each access
     for item in make_source_document(doc).mentions:
-        yield {
-            "doc_id": name,
-            "start": item.start,
-            "end": item.end,
-            "text": text[item.start : item.end],
-            "label": item.label,
-            "score": scores.get((item.start, item.end, item.label)),
-            "concepts": join_ids(item.concepts),
-        }
+        mention = (item.start, item.end, item.label)
+        string, concepts = text[item.start : item.end], join_ids(item.concepts)
+        yield (name, item.start, item.end, string, item.label, scores.get(mention), concepts)
 
 
 def relation_rows(doc: Doc, name: str) -> Iterator[Row]:
-    """YIELDS (Dict[str, Any]): A row for each relation between mentions, and between concepts."""
-    text = doc.text
+    """YIELDS (Tuple): A row for each relation between mentions, and between concepts."""
+    text, concepts = doc.text, get_related_concepts(doc)
     ids: dict[Mention, str] = {}
     for span in _get_spans(doc):
         mention = (span.start_char, span.end_char, span.label_)
         ids[mention] = ids.get(mention) or span.kb_id_
+
+    def of_mention(start: int, end: int, label: str) -> Row:
+        return (start, end, text[start:end], label, ids.get((start, end, label), ""))
+
+    def of_concept(concept: str) -> Row:
+        string, label = None, None
+        if concept in concepts:
+            start, end, _ = concepts[concept].mentions[0]
+            string, label = text[start:end], concepts[concept].label
+        return (None, None, string, label, join_ids([concept]))
+
     for item in get_relation_tuples(doc):
-        yield {
-            "doc_id": name,
-            **_mention_columns("head", text, item[:3], ids),
-            **_mention_columns("tail", text, item[3:6], ids),
-            "label": item.label,
-            "score": item.score,
-            "negated": item.negated,
-            "level": "mention",
-        }
-    tuples = get_concept_relation_tuples(doc)
-    concepts = get_related_concepts(doc)
-    for concept_item in tuples:
-        yield {
-            "doc_id": name,
-            **_concept_columns("head", text, concept_item.head_id, concepts),
-            **_concept_columns("tail", text, concept_item.tail_id, concepts),
-            "label": concept_item.label,
-            "score": concept_item.score,
-            "negated": concept_item.negated,
-            "level": "concept",
-        }
-
-
-def _mention_columns(prefix: str, text: str, mention: Mention, ids: dict[Mention, str]) -> Row:
-    start, end, label = mention
-    values = (start, end, text[start:end], label, ids.get(mention, ""))
-    return {f"{prefix}_{column}": value for (column, _), value in zip(_ARGUMENT, values)}
-
-
-def _concept_columns(prefix: str, text: str, name: str, concepts: dict[str, Concept]) -> Row:
-    string, label = None, None
-    if name in concepts:
-        start, end, _ = concepts[name].mentions[0]
-        string, label = text[start:end], concepts[name].label
-    values = (None, None, string, label, join_ids([name]))
-    return {f"{prefix}_{column}": value for (column, _), value in zip(_ARGUMENT, values)}
+        ends = (*of_mention(*item[:3]), *of_mention(*item[3:6]))
+        yield (name, *ends, item.label, item.score, item.negated, "mention")
+    for between in get_concept_relation_tuples(doc):
+        ends = (*of_concept(between.head_id), *of_concept(between.tail_id))
+        yield (name, *ends, between.label, between.score, between.negated, "concept")
 
 
 def _get_spans(doc: Doc) -> Sequence[Span]:
@@ -165,34 +138,27 @@ def _get_scores(doc: Doc) -> dict[Mention, float | None]:
     return scores
 
 
-class _CsvWriter:
-    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]):
-        self._file = path.open("w", encoding="utf-8", newline="")
-        self._writer = csv.DictWriter(self._file, [name for name, _ in columns])
-        self._writer.writeheader()
-
-    def write(self, rows: list[Row]) -> None:
-        self._writer.writerows(rows)
-
-    def close(self) -> None:
-        self._file.close()
+@contextmanager
+def _open_csv(path: Path, columns: dict[str, str]) -> Iterator[Callable[[list[Row]], None]]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        yield writer.writerows
 
 
-class _ParquetWriter:
-    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]):
-        pyarrow, parquet = import_pyarrow()
-        self._pyarrow = pyarrow
-        self._schema = pyarrow.schema(
-            [(name, pyarrow.type_for_alias(kind)) for name, kind in columns]
-        )
-        self._writer = parquet.ParquetWriter(path, self._schema)
+@contextmanager
+def _open_parquet(path: Path, columns: dict[str, str]) -> Iterator[Callable[[list[Row]], None]]:
+    pyarrow, parquet = import_pyarrow()
+    schema = pyarrow.schema(
+        [(name, pyarrow.type_for_alias(kind)) for name, kind in columns.items()]
+    )
+    with parquet.ParquetWriter(path, schema) as writer:
 
-    def write(self, rows: list[Row]) -> None:
-        batch = self._pyarrow.RecordBatch.from_pylist(rows, schema=self._schema)
-        self._writer.write_batch(batch)
+        def write(rows: list[Row]) -> None:
+            named = [dict(zip(columns, row)) for row in rows]
+            writer.write_batch(pyarrow.RecordBatch.from_pylist(named, schema=schema))
 
-    def close(self) -> None:
-        self._writer.close()
+        yield write
 
 
 def import_pyarrow() -> tuple[Any, Any]:

@@ -18,7 +18,7 @@ from .checks import UNUSABLE, check_documents, count_left_out
 from .docbin import is_docs, read_docs
 from .docs import make_source_document, try_make_doc
 from .documents import SourceDocument, SourceRelation
-from .formats.registry import AUTO, Reader, detect_format, get_reader
+from .formats import AUTO, Reader, detect_format, get_reader
 from .label_map import LabelMap, map_labels
 
 NOT_A_LAYER = "left out with their layer"
@@ -51,7 +51,7 @@ def read_documents(
     RAISES (CorpusError): At once on an unknown format or layer, and on reading.
     RAISES (OSError): If a source can't be opened.
     """
-    paths = [sources] if isinstance(sources, Path) else list(sources)
+    paths = [sources] if isinstance(sources, Path) else sources
     problems = problems or Problems()
     facts = Counter() if facts is None else facts
     if layers is None:
@@ -113,9 +113,10 @@ def _relation_kinds(
     """RETURNS (List[Optional[bool]]): For each source whether its relations are between concepts.
     One without relations follows the others if they agree; else that isn't known (None)."""
     found = [_find_relation(path, format, label_map) for path in paths]
-    kinds = {relation.concepts for relation in found if relation is not None}
-    common = kinds.pop() if len(kinds) == 1 else None
-    return [common if relation is None else relation.concepts for relation in found]
+    kinds = [None if relation is None else relation.concepts for relation in found]
+    known = set(kinds) - {None}
+    common = known.pop() if len(known) == 1 else None
+    return [common if kind is None else kind for kind in kinds]
 
 
 def _find_relation(
@@ -165,11 +166,11 @@ def iter_docs(
     """
     if path.exists() and is_docs(path):
         yield from read_docs(path)
-    else:
-        for document in read_documents(path, format, problems):
-            doc = try_make_doc(tokenize, document, problems)
-            if doc is not None:
-                yield doc
+        return
+    for document in read_documents(path, format, problems):
+        doc = try_make_doc(tokenize, document, problems)
+        if doc is not None:
+            yield doc
 
 
 def iter_texts(path: Path, problems: Problems, format: str = AUTO) -> Iterator[SourceDocument]:

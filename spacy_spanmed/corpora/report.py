@@ -114,30 +114,22 @@ def split_tables(splits: Mapping[str, Any]) -> list[Table]:
     """RETURNS (List[Table]): What Docs carry (see `describe`), a column a split, and their total
     if there are several. Tables in which there is nothing to tell apart are left out."""
     header = ("", *splits, TOTAL) if len(splits) > 1 else ("", *splits)
+
+    def make_row(name: str, numbers: list[int]) -> tuple[Any, ...]:
+        return (name, *numbers, sum(numbers)) if len(numbers) > 1 else (name, *numbers)
+
     names = {"documents": "documents", "tokens": "tokens", "negated": "negated relations"}
-    result = [Table("Sizes", header, [(names[key], *_across(splits, key)) for key in names])]
+    sizes = [make_row(names[key], [split[key] for split in splits.values()]) for key in names]
+    result = [Table("Sizes", header, sizes)]
     for key, title in _COUNTED.items():
-        rows = _by_label(splits, key)
-        if any(row[0] not in ("(none)", TOTAL) for row in rows):
+        labels = {name for split in splits.values() for name in split[key]}
+        rows = [
+            make_row(name or "(none)", [split[key].get(name, 0) for split in splits.values()])
+            for name in labels
+        ]
+        rows.sort(key=lambda row: (-row[-1], row[0]))
+        if labels - {""}:
+            if key != "wider_than":  # those overlap, so a total would mean nothing
+                rows.append((TOTAL, *map(sum, list(zip(*rows))[1:])))
             result.append(Table(title, header, rows))
     return result
-
-
-def _across(splits: Mapping[str, Any], key: str) -> tuple[int, ...]:
-    return _with_total([split[key] for split in splits.values()])
-
-
-def _with_total(numbers: list[int]) -> tuple[int, ...]:
-    return (*numbers, sum(numbers)) if len(numbers) > 1 else tuple(numbers)
-
-
-def _by_label(splits: Mapping[str, Any], key: str) -> list[tuple[Any, ...]]:
-    names = {name for split in splits.values() for name in split[key]}
-    rows: list[tuple[Any, ...]] = []
-    for name in names:
-        numbers = [split[key].get(name, 0) for split in splits.values()]
-        rows.append((name or "(none)", *_with_total(numbers)))
-    rows.sort(key=lambda row: (-row[-1], row[0]))
-    if key != "wider_than":  # those overlap, so a total would mean nothing
-        rows.append((TOTAL, *(sum(column) for column in list(zip(*rows))[1:])))
-    return rows

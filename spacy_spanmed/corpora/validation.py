@@ -124,15 +124,6 @@ def name_type(value: Any) -> str:
     return names.get(type(value), type(value).__name__)
 
 
-def get_list(item: Object, key: str) -> list[Any] | None:
-    """RETURNS (Optional[List]): An entry; None if it is missing or null.
-    RAISES (Unusable): If it is no list."""
-    value = item.get(key)
-    if value is not None and not isinstance(value, list):
-        raise Unusable(f"{key!r} is {name_type(value)}. It must be a list.")
-    return value
-
-
 def parse_object(line: str) -> Object:
     """RETURNS (Dict[str, Any]): The JSON object that a line is.
     RAISES (Unusable): If it is none, or holds what JSON has no word for, or a key twice."""

@@ -15,10 +15,9 @@ from typer.testing import CliRunner
 from spacy_spanmed.cli import app
 from spacy_spanmed.corpora import convert as module
 from spacy_spanmed.corpora import docs as source_docs
-from spacy_spanmed.corpora.convert import convert
+from spacy_spanmed.corpora.convert import convert, parse_split
 from spacy_spanmed.corpora.docbin import ShardWriter, read_docs
 from spacy_spanmed.corpora.report import tables
-from spacy_spanmed.corpora.splits import parse_split
 from spacy_spanmed.doc.layers import get_layers
 from spacy_spanmed.doc.relations import get_concept_relation_tuples, get_relation_tuples
 from spacy_spanmed.util.problems import CorpusError, Problems
@@ -311,3 +310,9 @@ def test_file_names_that_are_not_utf8(tmp_path):
         assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "out.report.json").read_text(encoding="utf-8"))
     assert report["sources"][0]["path"] == str(source)
+
+
+@pytest.mark.parametrize("text", ["train", "train=0.8", "train=x,dev=1", "a=0.5,a=0.5", "", "a=2"])
+def test_bad_splits(text):
+    with pytest.raises(CorpusError, match="Expected names and shares"):
+        parse_split(text)

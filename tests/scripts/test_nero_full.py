@@ -12,7 +12,7 @@ from scripts.nero.rows import find_nero_file, read_rows
 from scripts.nero.sentences import DENSE_SETS, MENTION, RELATION, convert
 from scripts.nero.tables import SYMMETRIC, load_entity_table, load_relation_table, normalize_action
 from spacy_spanmed.corpora.alignment import lost_mentions
-from spacy_spanmed.corpora.splits import SPLITS
+from spacy_spanmed.corpora.convert import SPLITS
 from spacy_spanmed.doc.layers import get_layers
 from spacy_spanmed.doc.mentions import get_mentions
 from spacy_spanmed.pipeline.tokenizer import create_tokenizer

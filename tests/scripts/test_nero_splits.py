@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from scripts.nero.near_duplicates import near_duplicate_pairs, normalize_text
 from scripts.nero.splits import MAX_HELD_OUT_CLUSTER, assign_splits, cluster, proportional
-from spacy_spanmed.corpora.splits import stable_hash
+from spacy_spanmed.corpora.convert import stable_hash
 
 
 def shingles(text):

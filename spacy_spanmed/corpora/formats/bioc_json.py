@@ -7,9 +7,8 @@ makes BioC objects of it. What a document may leave out (PubTator3 leaves out mu
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 import ijson
 from bioc import biocjson
@@ -144,7 +143,7 @@ def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
     repeated: str | None = None
     builder: ijson.ObjectBuilder | None = None
     with open_bytes(path) as file:
-        if cast(BufferedReader, file).peek(len(BOM))[: len(BOM)] == BOM:
+        if file.peek(len(BOM))[: len(BOM)] == BOM:
             file.read(len(BOM))
         try:
             for event, value in ijson.basic_parse(file, use_float=True):
@@ -181,20 +180,17 @@ def _read_values(path: Path) -> Iterator[tuple[Any, str | None]]:
                     yield builder.value, repeated
                     builder = repeated = None
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            what = " ".join(_as_text(error).split())
+            what = error.args[0] if error.args and isinstance(error.args[0], bytes) else str(error)
+            if isinstance(what, bytes):
+                what = what.decode("utf8", "replace")
             raise CorpusError(
-                f"{path}: not JSON to its end: {what}. Correct it, or fetch it again."
+                f"{path}: not JSON to its end: {' '.join(what.split())}. Correct it, or fetch it again."
             ) from None
     if not found:
         raise CorpusError(
             f"{path}: not BioC JSON, which has a list of documents under 'documents' (or, from "
             f"PubTator3, 'PubTator3')."
         )
-
-
-def _as_text(error: Exception) -> str:
-    first = error.args[0] if error.args else ""
-    return first.decode("utf8", "replace") if isinstance(first, bytes) else str(error)
 
 
 def write(documents: Iterable[SourceDocument], path: Path) -> None:

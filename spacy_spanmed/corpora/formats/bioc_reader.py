@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from bioc import BioCAnnotation, BioCDocument, BioCPassage, BioCRelation
@@ -72,17 +73,13 @@ def from_bioc(document: BioCDocument, place: str, problems: Problems) -> SourceD
 
 
 class _Reader:
-    """Reads one document.
-
-    document (BioCDocument), place (str), problems (Problems): See `from_bioc`.
-    """
+    """Reads one document: see `from_bioc`."""
 
     def __init__(self, document: BioCDocument, place: str, problems: Problems):
         self._bioc, self._place, self._problems = document, place, problems
         self._text = ""
         self._mentions: list[SourceMention] = []
-        self._used: dict[str, int] = {}  # times a name was used for an annotation
-        self._ids: set = set()
+        self._ids: set[str] = set()
 
     def read(self) -> SourceDocument:
         whole: _Scope = {}
@@ -143,34 +140,24 @@ class _Reader:
         place = f"{self._place}, annotation {annotation.id!r}"
         parts = [_find(blocks, where.offset, where.length) for where in annotation.locations]
         if not parts:
-            self._problems.add(
-                "annotation without location",
-                place,
-                "it has no location. Give it one, or remove it.",
-            )
+            message = "it has no location. Give it one, or remove it."
+            self._problems.add("annotation without location", place, message)
             return
         label, concepts, info = _read_infons(annotation.infons)
+        name = self._name(annotation.id, scopes)
+        start, end = min(parts)[0], max(end for _, end in parts)
+        fragments = parts if len(parts) > 1 else []
         self._mentions.append(
             SourceMention(
-                min(start for start, _ in parts),
-                max(end for _, end in parts),
-                label,
-                concepts,
-                parts if len(parts) > 1 else [],
-                self._name(annotation.id, scopes),
-                annotation.text,
-                info,
-                place,
+                start, end, label, concepts, fragments, name, annotation.text, info, place
             )
         )
 
     def _name(self, name: str, scopes: Sequence[_Scope]) -> str:
         if not name:
             return ""
-        own = name
-        while own in self._ids:
-            self._used[name] = self._used.get(name, 1) + 1
-            own = f"{name}#{self._used[name]}"
+        numbered = (f"{name}#{number}" for number in count(2))
+        own = next(item for item in chain([name], numbered) if item not in self._ids)
         self._ids.add(own)
         for scope in scopes:
             scope.setdefault(name, []).append(own)
@@ -222,12 +209,8 @@ class _Reader:
             if len(ids) == 1:
                 return ids[0]
             if ids:
-                self._problems.add(
-                    "ambiguous reference",
-                    place,
-                    f"{len(ids)} annotations have the id {name!r} to which it refers. Give each "
-                    f"its own.",
-                )
+                message = f"{len(ids)} annotations have the id {name!r} to which it refers."
+                self._problems.add("ambiguous reference", place, f"{message} Give each its own.")
                 return None
         return name  # unknown: told by the checks
 

@@ -9,7 +9,7 @@ in its DOCTYPE, is refused. `<!DOCTYPE collection SYSTEM "BioC.dtd">` is fine an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.parsers import expat
 
@@ -21,7 +21,6 @@ from ...util.text_files import open_bytes
 from ..documents import SourceDocument
 from .bioc_reader import IDENTIFIER_KEYS, from_bioc
 
-_CHUNK = 1 << 16  # bytes
 _NUMBER = re.compile(r"\s*-?[0-9]{1,18}\s*")
 _PARENTS = {
     "document": ("collection",),
@@ -31,6 +30,9 @@ _PARENTS = {
     "relation": ("document", "passage", "sentence"),
 }
 _ONCE = ("id", "offset", "text")  # what an element has at most one of
+
+# Told a kind of problem, the element that has it, and a message
+_Report = Callable[[str, etree._Element, str], None]
 
 
 def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
@@ -44,6 +46,10 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     RAISES (CorpusError): On a file that isn't well-formed XML, declares entities, or isn't BioC.
     RAISES (OSError): If the file can't be opened.
     """
+
+    def report(kind: str, element: etree._Element, message: str) -> None:
+        problems.add(kind, f"{path}:{element.sourceline}", message)
+
     _refuse_entities(path)
     with open_bytes(path) as file:
         elements = etree.iterparse(
@@ -62,37 +68,38 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
                 if element.getroottree().getroot().tag != "collection":
                     continue  # an error at the end
                 if parent.tag != "collection":
-                    _report_place(element, path, problems)
+                    _report_place(element, report)
                     continue
-                document = _read_document(element, path, problems)
-                if document is not None:
-                    yield document
+                if _check(element, report):
+                    text = etree.tostring(element, encoding="unicode", with_tail=False)
+                    document = biocxml.loads(f"<collection>{text}</collection>").documents[0]
+                    yield from_bioc(document, f"{path}:{element.sourceline}", problems)
                 # Free it, and what came before it.
                 element.clear()
                 while element.getprevious() is not None:
-                    _report_lost(parent[0], path, problems)
+                    _report_lost(parent[0], report)
                     del parent[0]
         except etree.XMLSyntaxError as error:
             raise CorpusError(f"{path}: not well-formed XML: {error}. Fetch it again.") from None
         if elements.root is None or elements.root.tag != "collection":
             raise CorpusError(f"{path}: not BioC XML, whose outermost element is 'collection'.")
         for element in elements.root:
-            _report_lost(element, path, problems)
+            _report_lost(element, report)
 
 
-def _report_place(element: etree._Element, path: Path, problems: Problems) -> None:
-    problems.add(
+def _report_place(element: etree._Element, report: _Report) -> None:
+    report(
         f"{element.tag} in the wrong place",
-        f"{path}:{element.sourceline}",
+        element,
         f"a <{element.tag}> inside <{element.getparent().tag}>. It belongs inside "
         f"{' or '.join(f'<{name}>' for name in _PARENTS[element.tag])}.",
     )
 
 
-def _report_lost(element: etree._Element, path: Path, problems: Problems) -> None:
+def _report_lost(element: etree._Element, report: _Report) -> None:
     """Report annotation and texts beside the documents."""
     if element.tag in _PARENTS and element.tag != "document":
-        _report_place(element, path, problems)
+        _report_place(element, report)
 
 
 class _Started(Exception):
@@ -102,30 +109,24 @@ class _Started(Exception):
 def _refuse_entities(path: Path) -> None:
     parser = expat.ParserCreate()
 
-    def refuse(*_: object) -> None:
-        raise CorpusError(
-            f"{path}:{parser.CurrentLineNumber}: the DOCTYPE declares entities or elements of its "
-            f"own, which is refused as unsafe. Remove all between '[' and ']' in it; write the "
-            f"characters that the entities stand for."
-        )
-
     def see_doctype(
         name: str, system: str | None, public: str | None, has_declarations: bool
     ) -> None:
         if has_declarations:
-            refuse()
+            raise CorpusError(
+                f"{path}:{parser.CurrentLineNumber}: the DOCTYPE declares entities or elements of "
+                f"its own, which is refused as unsafe. Remove all between '[' and ']' in it; write "
+                f"the characters that the entities stand for."
+            )
 
     def stop(*_: object) -> None:
         raise _Started
 
     parser.StartDoctypeDeclHandler = see_doctype
-    parser.EntityDeclHandler = refuse
     parser.StartElementHandler = stop
     try:
         with open_bytes(path) as file:
-            while chunk := file.read(_CHUNK):
-                parser.Parse(chunk, False)
-            parser.Parse(b"", True)
+            parser.ParseFile(file)
     except _Started:
         pass
     except CorpusError:
@@ -139,75 +140,52 @@ def _refuse_entities(path: Path) -> None:
         raise CorpusError(f"{path}: not well-formed XML: {error}. Fetch it again.") from None
 
 
-def _read_document(
-    element: etree._Element, path: Path, problems: Problems
-) -> SourceDocument | None:
-    place = f"{path}:{element.sourceline}"
-    if element.find("id") is None:
-        problems.add("document without id", place, "the document has no <id>. Give it one.")
-        return None
-    if not _check(element, path, problems):
-        return None
-    text = etree.tostring(element, encoding="unicode", with_tail=False)
-    document = biocxml.loads(f"<collection>{text}</collection>").documents[0]
-    return from_bioc(document, place, problems)
-
-
-def _check(document: etree._Element, path: Path, problems: Problems) -> bool:
+def _check(document: etree._Element, report: _Report) -> bool:
     """Complete what the library needs, and report what it can't read or would read only in part.
 
     RETURNS (bool): Whether the document can be used.
     """
+    if document.find("id") is None:
+        report("document without id", document, "the document has no <id>. Give it one.")
+        return False
     for entity in document.iter(etree.Entity):
-        where = f"{path}:{entity.getparent().sourceline}"
-        problems.add(
-            "unknown entity", where, f"{entity.text} is not defined. Write the character itself."
-        )
+        message = f"{entity.text} is not defined. Write the character itself."
+        report("unknown entity", entity.getparent(), message)
         return False
     for element in document.iter("id", "text", "infon", "offset", "passage", "sentence"):
-        where = f"{path}:{element.sourceline}"
-        if element.tag in ("passage", "sentence"):
-            if element.getparent().tag not in _PARENTS[element.tag]:
-                _report_place(element, path, problems)
+        tag, parent = element.tag, element.getparent().tag
+        if tag in ("passage", "sentence"):
+            if parent not in _PARENTS[tag]:
+                _report_place(element, report)
                 return False
             if not _NUMBER.fullmatch(element.findtext("offset") or ""):
-                problems.add(
-                    f"{element.tag} without offset",
-                    where,
-                    f"the {element.tag} has no <offset> that is a whole number. Correct it.",
-                )
+                message = f"the {tag} has no <offset> that is a whole number. Correct it."
+                report(f"{tag} without offset", element, message)
                 return False
-        elif element.tag in _ONCE and _comes_again(element):
-            parent = element.getparent().tag
-            problems.add(
-                f"{element.tag} given twice",
-                where,
-                f"a second <{element.tag}> in one <{parent}>. Make one of them.",
-            )
+        elif tag in _ONCE and next(element.itersiblings(tag, preceding=True), None) is not None:
+            message = f"a second <{tag}> in one <{parent}>. Make one of them."
+            report(f"{tag} given twice", element, message)
             return False
         elif len(element):
-            problems.add(
+            report(
                 "markup inside text",
-                where,
-                f"<{element[0].tag}> inside <{element.tag}>. Remove the markup, or write it with "
-                f"&lt; if it belongs to the text.",
+                element,
+                f"<{element[0].tag}> inside <{tag}>. Remove the markup, or write it with &lt; if "
+                f"it belongs to the text.",
             )
             return False
     for element in list(document.iter("annotation", "relation")):
         wrong = _complete(element)
         if element.getparent().tag not in _PARENTS[element.tag]:
-            _report_place(element, path, problems)
-            element.getparent().remove(element)
+            _report_place(element, report)
         elif wrong:
-            problems.add(f"{element.tag} that can't be read", f"{path}:{element.sourceline}", wrong)
-            element.getparent().remove(element)
+            report(f"{element.tag} that can't be read", element, wrong)
+        else:
+            continue
+        element.getparent().remove(element)
     for element in list(document.iter("infon")):
-        _check_infon(element, f"{path}:{element.sourceline}", problems)
+        _check_infon(element, report)
     return True
-
-
-def _comes_again(element: etree._Element) -> bool:
-    return next(element.itersiblings(element.tag, preceding=True), None) is not None
 
 
 def _complete(element: etree._Element) -> str:
@@ -226,11 +204,11 @@ def _complete(element: etree._Element) -> str:
     return ""
 
 
-def _check_infon(infon: etree._Element, place: str, problems: Problems) -> None:
+def _check_infon(infon: etree._Element, report: _Report) -> None:
     """Join identifiers given one by one: the library would keep only the last infon of a key."""
     key, parent = infon.get("key"), infon.getparent()
     if key is None:
-        problems.add("infon without key", place, "the infon has no key. Give it one.")
+        report("infon without key", infon, "the infon has no key. Give it one.")
         parent.remove(infon)
         return
     for earlier in infon.itersiblings("infon", preceding=True):
@@ -239,10 +217,7 @@ def _check_infon(infon: etree._Element, place: str, problems: Problems) -> None:
         if key.casefold() in IDENTIFIER_KEYS:
             earlier.text = ",".join(filter(None, (earlier.text, infon.text)))
         elif earlier.text != infon.text:
-            problems.add(
-                "infon given twice",
-                place,
-                f"a second infon {key!r} beside the first. Keep one of them.",
-            )
+            message = f"a second infon {key!r} beside the first. Keep one of them."
+            report("infon given twice", infon, message)
         parent.remove(infon)
         return

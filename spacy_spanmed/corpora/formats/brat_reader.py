@@ -27,18 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from ...util.problems import CorpusError, Problems
-from ...util.text_files import NOT_UTF8, read_lines
+from ...util.text_files import decode, read_lines
 from ..documents import Offsets, SourceDocument, SourceMention, SourceRelation
-from .brat_writer import (
-    ANNOTATION,
-    NEGATION,
-    REFERENCE,
-    ROLE,
-    ROLES,
-    TEXT,
-    beside,
-    decode_name,
-)
+from .brat_writer import ANNOTATION, NEGATION, REFERENCE, ROLE, ROLES, TEXT, beside, decode_name
 
 BIONLP = (".a1", ".a2")
 
@@ -72,7 +63,7 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     found = False
     for stem, name in _find(path):
         found = True
-        text_path = stem.with_name(stem.name + TEXT)
+        text_path = beside(stem, TEXT)
         suffixes = [ANNOTATION] if beside(stem, ANNOTATION).is_file() else BIONLP
         annotations = [beside(stem, s) for s in suffixes if beside(stem, s).is_file()]
         if not text_path.is_file() or not annotations:
@@ -112,25 +103,8 @@ def _find(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _read_text(path: Path, problems: Problems) -> str:
-    data = path.read_bytes()
-    try:
-        return data.decode("utf8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        problems.add(
-            NOT_UTF8,
-            f"{path}:{line}",
-            f"byte {data[error.start]:#04x} is not UTF-8. Convert the file to UTF-8, for example "
-            f"with iconv.",
-        )
-    return "\n".join(_decode_line(line) for line in data.split(b"\n"))
-
-
-def _decode_line(line: bytes) -> str:
-    try:
-        return line.decode("utf8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
+    lines = enumerate(path.read_bytes().split(b"\n"), start=1)
+    return "\n".join(decode(line, str(path), problems, number) for number, line in lines)
 
 
 def _read_columns(path: Path, problems: Problems) -> Iterator[_Line]:
@@ -157,12 +131,10 @@ class _Annotation:
         self._infos: dict[str, dict[str, Any]] = {}  # where to put what is said about T, R, E
 
     def read(self, lines: list[_Line]) -> None:
-        lines = self._remove_repeated(lines)
-        for line in lines:  # references may go forward, so one kind after the other
-            if line[1].startswith("T"):
-                self._read_mention(*line)
-        lines = [line for line in lines if not line[1].startswith("E") or self._read_trigger(*line)]
-        for kinds in (
+        lines = list(self._drop_repeated(lines))
+        for kinds in (  # references may go forward, so one kind after the other
+            {"T": self._read_mention},
+            {"E": self._read_trigger},
             {"E": self._read_event, "R": self._read_relation, "*": self._read_group},
             {"A": self._read_attribute, "M": self._read_attribute, "N": self._read_concept},
             {"#": self._read_note},
@@ -174,17 +146,16 @@ class _Annotation:
             if "events" in mention.info:
                 mention.info["events"].sort(key=lambda event: (len(event["id"]), event["id"]))
 
-    def _remove_repeated(self, lines: list[_Line]) -> list[_Line]:
-        result, known = [], set()
+    def _drop_repeated(self, lines: list[_Line]) -> Iterator[_Line]:
+        known = set()
         for line in lines:
             place, name = line[:2]
-            if not name or (name[0] != "#" and name[0] not in _EXAMPLES):
-                known_lines = ", ".join(_EXAMPLES)
+            if not name.startswith(("#", *_EXAMPLES)):
                 self._problems.add(
                     "line of an unknown kind",
                     place,
-                    f"it begins with {name[:20]!r}. Known are {known_lines} and #, then a number "
-                    f"and a tab.",
+                    f"it begins with {name[:20]!r}. Known are {', '.join(_EXAMPLES)} and #, then a "
+                    f"number and a tab.",
                 )
             elif name in known:
                 self._problems.add(
@@ -193,8 +164,7 @@ class _Annotation:
             else:
                 if name not in ("*", "#"):
                     known.add(name)
-                result.append(line)
-        return result
+                yield line
 
     def _bad(self, place: str, name: str) -> None:
         self._problems.add(
@@ -212,12 +182,10 @@ class _Annotation:
         match = _MENTION.fullmatch(body)
         if not match or text is None:
             return self._bad(place, name)
-        parts: list[Offsets] = []
-        for part in match[2].split(";"):
-            start, end = part.split(" ")
-            parts.append((int(start), int(end)))
+        pairs = (part.split(" ") for part in match[2].split(";"))
+        parts: list[Offsets] = [(int(start), int(end)) for start, end in pairs]
         mention = SourceMention(
-            min(start for start, _ in parts),
+            min(parts)[0],
             max(end for _, end in parts),
             match[1],
             fragments=parts if len(parts) > 1 else [],
@@ -236,22 +204,19 @@ class _Annotation:
         self._unknown(place, reference)
         return None
 
-    def _read_trigger(self, place: str, name: str, body: str, _: str | None) -> bool:
+    def _read_trigger(self, place: str, name: str, body: str, _: str | None) -> None:
         match = _ARGUMENT.fullmatch(body.split(" ")[0])
         if not match:
-            self._bad(place, name)
-        elif match[2] not in self._mentions:
-            self._unknown(place, match[2])
-        else:
-            trigger = self._mentions[match[2]]
-            event = {"id": name} if match[1] == trigger.label else {"id": name, "type": match[1]}
-            trigger.info.setdefault("events", []).append(event)
-            self._triggers[name], self._infos[name], self._relations[name] = match[2], event, []
-            return True
-        return False
+            return self._bad(place, name)
+        if match[2] not in self._mentions:
+            return self._unknown(place, match[2])
+        trigger = self._mentions[match[2]]
+        event = {"id": name} if match[1] == trigger.label else {"id": name, "type": match[1]}
+        trigger.info.setdefault("events", []).append(event)
+        self._triggers[name], self._infos[name], self._relations[name] = match[2], event, []
 
     def _read_event(self, place: str, name: str, body: str, _: str | None) -> None:
-        for argument in filter(None, body.split(" ")[1:]):
+        for argument in filter(None, body.split(" ")[1:]) if name in self._triggers else ():
             match = _ARGUMENT.fullmatch(argument)
             if not match:
                 self._bad(place, name)
@@ -260,16 +225,14 @@ class _Annotation:
             if tail is None:
                 continue
             role = ROLE.fullmatch(match[1])
+            label = role[1] if role else match[1]
             info = {"event": name}
-            if role and role[1] != match[1]:
+            if label != match[1]:
                 info["role"] = match[1]
             if tail != match[2]:
                 info["argument"] = match[2]
-            label = role[1] if role else match[1]
-            self._add_relation(
-                name,
-                SourceRelation(self._triggers[name], tail, label, info=info, place=place),
-            )
+            relation = SourceRelation(self._triggers[name], tail, label, info=info, place=place)
+            self._add_relation(name, relation)
 
     def _add_relation(self, name: str, relation: SourceRelation) -> None:
         self._document.relations.append(relation)

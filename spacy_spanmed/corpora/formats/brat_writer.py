@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -70,7 +71,7 @@ def write(documents: Iterable[SourceDocument], path: Path) -> None:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     if left_out:
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(left_out.items()))
+        counts = ", ".join(f"{number} {kind}" for kind, number in sorted(left_out.items()))
         warnings.warn(f"{path}: brat can't express {counts}.")
 
 
@@ -108,13 +109,11 @@ class _Lines:
 
     def __init__(self, document: SourceDocument, left_out: Counter):
         self._document, self._left_out = document, left_out
-        self._attributes: list[tuple[str, str]] = []  # ids they had, and the rest of the line
-        self._concepts: list[tuple[str, str]] = []
-        self._notes: list[tuple[str, str]] = []
-        mentions = document.mentions
+        # Lines to come at the end, by prefixes of their ids: the id it had, and the rest of it
+        self._remarks: dict[str, list[tuple[str, str]]] = {"AM": [], "N": [], "#": []}
+        names = _assign("T", [mention.id for mention in document.mentions])
+        self._mentions = dict(zip(names, document.mentions))
         self._ids: dict[str, str] = {}  # ids that the document uses, and those written
-        names = _assign("T", [mention.id for mention in mentions])
-        self._mentions = dict(zip(names, mentions))
         for name, mention in self._mentions.items():
             self._ids.setdefault(mention.id, name)
         self._ids.pop("", None)
@@ -132,9 +131,7 @@ class _Lines:
                 yield "\t".join(("*", " ".join([_word(label), *known])))
         for note in _items(self._document.info, "notes", dict):
             self._add_note(note, _word(note.get("target", "")))
-        for prefixes, items in (
-            ("AM", self._attributes), ("N", self._concepts), ("#", self._notes),
-        ):  # fmt: skip
+        for prefixes, items in self._remarks.items():
             names = _assign(prefixes, [name for name, _ in items])
             for name, (_, rest) in zip(names, items):
                 yield f"{name}\t{rest}"
@@ -173,10 +170,8 @@ class _Lines:
             entry: dict[str, Any] = next((e for e in entries if e.get("concept") == concept), {})
             if entry:
                 entries.remove(entry)
-            words = f"{REFERENCE} {name} {_one_line(concept)}"
-            self._concepts.append(
-                (str(entry.get("id", "")), f"{words}\t{_one_line(entry.get('text', covered))}")
-            )
+            text = _one_line(entry.get("text", covered))
+            self._add("N", entry, f"{REFERENCE} {name} {_one_line(concept)}\t{text}")
         self._add_remarks(mention.info, name)
         offsets = ";".join(f"{start} {end}" for start, end in parts)
         return f"{name}\t{_word(mention.label)} {offsets}\t{covered}"
@@ -240,35 +235,34 @@ class _Lines:
 
     def _add_remarks(self, info: dict[str, Any], name: str, negated: bool = False) -> None:
         if negated:
-            self._attributes.append((str(info.get("negation", "")), f"{NEGATION} {name}"))
+            self._add("AM", {"id": info.get("negation", "")}, f"{NEGATION} {name}")
         for item in _items(info, "attributes", dict):
             words = [_word(item.get("name", "")), name]
             if "value" in item:
                 words.append(_one_line(item["value"]))
-            self._attributes.append((str(item.get("id", "")), " ".join(words)))
+            self._add("AM", item, " ".join(words))
         for note in _items(info, "notes", dict):
             self._add_note(note, name)
 
     def _add_note(self, note: dict[str, Any], target: str) -> None:
-        rest = f"{_word(note.get('type', ''))} {target}\t{_one_line(note.get('text', ''))}"
-        self._notes.append((str(note.get("id", "")), rest))
+        text = _one_line(note.get("text", ""))
+        self._add("#", note, f"{_word(note.get('type', ''))} {target}\t{text}")
+
+    def _add(self, prefixes: str, item: dict[str, Any], rest: str) -> None:
+        self._remarks[prefixes].append((str(item.get("id", "")), rest))
 
 
 def _assign(prefixes: str, wanted: list[str]) -> list[str]:
     """RETURNS (List[str]): The wanted ids where they are brat's and new, else free ones."""
-    used: set = set()
+    used: set[str] = set()
     result: list[str] = []
     for name in wanted:
         good = bool(re.fullmatch(f"[{prefixes}][0-9]+", name)) and name not in used
         result.append(name if good else "")
         used.add(result[-1])
-    number = 0
-    for i, name in enumerate(result):
-        while not result[i]:
-            number += 1
-            if f"{prefixes[0]}{number}" not in used:
-                result[i] = f"{prefixes[0]}{number}"
-    return result
+    names = (f"{prefixes[0]}{number}" for number in count(1))
+    free = (name for name in names if name not in used)
+    return [name or next(free) for name in result]
 
 
 def _items(info: dict[str, Any], key: str, kind: type) -> Iterator[Any]:

@@ -46,27 +46,26 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
     RAISES (CorpusError): See `Problems` and `read_lines`.
     RAISES (OSError): If the file can't be opened.
     """
-    stem, count = file_stem(path), 0
-    builder = _Builder(problems)
+    stem, count = file_stem(path), 1
+    builder = _Builder(f"{stem}-{count}", problems)
     whole_documents = False
     width = 0  # columns of the first token line, negative if tabs are between them
     for number, line in read_lines(path, problems):
-        place = f"{path}:{number}"
         columns = _columns(line)
         blank, start = not line.strip(), columns[0] == DOCUMENT_START
         if builder.tokens and (start or (blank and not whole_documents)):
+            yield builder.finish()
             count += 1
-            yield builder.finish(f"{stem}-{count}")
-            builder = _Builder(problems)
+            builder = _Builder(f"{stem}-{count}", problems)
         if start:
             whole_documents = True
         elif blank:
             builder.end_sentence()
         elif not _is_comment(line, columns, width):
             width = width or (-len(columns) if "\t" in line else len(columns))
-            builder.add(columns, place)
+            builder.add(columns, f"{path}:{number}")
     if builder.tokens:
-        yield builder.finish(f"{stem}-{count + 1}")
+        yield builder.finish()
 
 
 def _columns(line: str) -> list[str]:
@@ -86,35 +85,27 @@ def _is_comment(line: str, columns: list[str], width: int) -> bool:
 
 
 class _Builder:
-    """A document that grows token by token.
+    """A document that grows token by token."""
 
-    problems (Problems): Told of what can't be used.
-    """
-
-    def __init__(self, problems: Problems):
-        self.problems = problems
+    def __init__(self, name: str, problems: Problems):
         self.tokens: list[list[int]] = []
-        self.sentences: list[int] = []
-        self.mentions: list[SourceMention] = []
-        self.place = ""
+        self._sentences: list[int] = []
+        info = {"sentences": self._sentences, "tokens": self.tokens}
+        self._document = SourceDocument(name, "", layers=["entities"], info=info)
+        self._problems = problems
         self._parts: list[str] = []
-        self._length = 0
-        self._in_sentence = False
+        self._separator = ""  # between the tokens so far and the next
         self._open: SourceMention | None = None  # the entity that the next tag may continue
 
     def end_sentence(self) -> None:
         """Let the next token start a sentence, and no entity reach over the end of this one."""
-        self._in_sentence, self._open = False, None
+        self._separator, self._open = "\n" if self.tokens else "", None
 
     def add(self, columns: list[str], place: str) -> None:
-        """Append a token.
-
-        columns (List[str]): The columns of its line.
-        place (str): The line.
-        """
+        """Append the token of a line, given its columns and place."""
         token, tag = columns[0], columns[-1]
         if not token:
-            self.problems.add(
+            self._problems.add(
                 "line without token",
                 place,
                 "the first column is empty. Put the token there, or make the line blank to end "
@@ -122,63 +113,51 @@ class _Builder:
             )
             return
         if len(columns) < 2:
-            self.problems.add(
+            self._problems.add(
                 "token without tag",
                 place,
                 f"only one column, {token[:40]!r}. Add the tag as last column, after a tab.",
             )
             tag = OUTSIDE
-        start, end = self._append(token, place)
-        self._tag(tag, start, end, place)
+        self._document.place = self._document.place or place
+        start = len(self._separator) + (self.tokens[-1][1] if self.tokens else 0)
+        if self._separator != " ":
+            self._sentences.append(start)
+        self._parts.append(self._separator + token)
+        self._separator = " "
+        self.tokens.append([start, start + len(token)])
+        self._open = self._tag(tag, start, start + len(token), place)
 
-    def _append(self, token: str, place: str) -> list[int]:
-        if self._parts:
-            self._parts.append(" " if self._in_sentence else "\n")
-            self._length += 1
-        self.place = self.place or place
-        if not self._in_sentence:
-            self.sentences.append(self._length)
-        self._in_sentence = True
-        self._parts.append(token)
-        self.tokens.append([self._length, self._length + len(token)])
-        self._length += len(token)
-        return self.tokens[-1]
+    def finish(self) -> SourceDocument:
+        """RETURNS (SourceDocument): The document."""
+        self._document.text = "".join(self._parts)
+        return self._document
 
-    def _tag(self, tag: str, start: int, end: int, place: str) -> None:
+    def _tag(self, tag: str, start: int, end: int, place: str) -> SourceMention | None:
+        """RETURNS (Optional[SourceMention]): The entity that the next tag may continue."""
         match = _TAG.fullmatch(tag)
-        before, self._open = self._open, None
+        if tag == OUTSIDE:
+            return None
         if not match:
-            if tag != OUTSIDE:
-                self.problems.add(
-                    "unknown tag",
-                    place,
-                    f"{tag[:40]!r} is no tag. Expected is 'O', or one of B, I, L, E, U and S with "
-                    f"'-' and a type, such as 'B-Disease', in the last column.",
-                )
-            return
-        prefix, label = match[1], match[2] or UNNAMED
-        if prefix in "ILE" and before is not None and before.label == label:
-            before.end = end
+            self._problems.add(
+                "unknown tag",
+                place,
+                f"{tag[:40]!r} is no tag. Expected is 'O', or one of B, I, L, E, U and S with "
+                f"'-' and a type, such as 'B-Disease', in the last column.",
+            )
+            return None
+        prefix, label, mention = match[1], match[2] or UNNAMED, self._open
+        if prefix in "ILE" and mention is not None and mention.label == label:
+            mention.end = end
         elif prefix in "LE":
-            self.problems.add(
+            self._problems.add(
                 "entity that ends before it starts",
                 place,
                 f"the tag {tag[:40]!r} doesn't follow an entity of its type. Start the entity "
                 f"with 'B-', or use 'U-' or 'S-' for a single token.",
             )
-            return
+            return None
         else:
-            before = SourceMention(start, end, label, place=place)
-            self.mentions.append(before)
-        self._open = before if prefix in "BI" else None
-
-    def finish(self, name: str) -> SourceDocument:
-        """RETURNS (SourceDocument): The document, under this id."""
-        return SourceDocument(
-            id=name,
-            text="".join(self._parts),
-            mentions=self.mentions,
-            layers=["entities"],
-            info={"sentences": self.sentences, "tokens": self.tokens},
-            place=self.place,
-        )
+            mention = SourceMention(start, end, label, place=place)
+            self._document.mentions.append(mention)
+        return mention if prefix in "BI" else None

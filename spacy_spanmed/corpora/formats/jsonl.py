@@ -50,7 +50,7 @@ from ..validation import (
     Object,
     Unusable,
     check,
-    get_list,
+    name_type,
     parse_object,
 )
 
@@ -95,7 +95,10 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
         try:
             value = parse_object(line)
             if value.get("answer") in ("reject", "ignore"):
-                _count_rejected(value["answer"], place, problems)
+                # Legal, so never an error; but nothing is left out in silence.
+                problems.counts[REJECTED] += 1
+                message = f"{place}: its answer is {value['answer']!r}."
+                problems.examples.setdefault(REJECTED, [message])
                 continue
             document = _make_document(value, f"{file_stem(path)}-{number}", place)
         except Unusable as error:
@@ -103,14 +106,6 @@ def read(path: Path, problems: Problems) -> Iterator[SourceDocument]:
             continue
         _Annotation(document, problems).read(value)
         yield document
-
-
-def _count_rejected(answer: str, place: str, problems: Problems) -> None:
-    # Legal, so never an error; but nothing is left out in silence.
-    problems.counts[REJECTED] += 1
-    examples = problems.examples.setdefault(REJECTED, [])
-    if not examples:
-        examples.append(f"{place}: its answer is {answer!r}.")
 
 
 def _make_document(value: Object, name: str, place: str) -> SourceDocument:
@@ -180,12 +175,12 @@ class _Annotation:
         """YIELDS (Made): What is made of each item in a list, given it and its place. Those that
         can't be used are problems."""
         place = self._document.place
-        try:
-            items = get_list(value, key) or []
-        except Unusable as error:
-            self._problems.add(f"unusable {kind}", place, str(error))
+        items = value.get(key)
+        if items is not None and not isinstance(items, list):
+            message = f"{key!r} is {name_type(items)}. It must be a list."
+            self._problems.add(f"unusable {kind}", place, message)
             return
-        for i, item in enumerate(items):
+        for i, item in enumerate(items or ()):
             place = f"{self._document.place}, {key}[{i}]"
             try:
                 made = make(item, place)
@@ -337,9 +332,9 @@ def _format(document: SourceDocument) -> str:
 def _given(item: Any, always: str, unless_empty: str) -> Object:
     """RETURNS (Dict[str, Any]): Attributes of an object: those of the one list unless they are
     None, those of the other unless they are empty."""
-    value = {name: getattr(item, name) for name in always.split()}
-    more = {name: getattr(item, name) for name in unless_empty.split()}
+    given = {name: getattr(item, name) for name in (*always.split(), *unless_empty.split())}
     return {
-        **{name: entry for name, entry in value.items() if entry is not None},
-        **{name: entry for name, entry in more.items() if entry},
+        name: entry
+        for name, entry in given.items()
+        if entry or (name in always.split() and entry is not None)
     }

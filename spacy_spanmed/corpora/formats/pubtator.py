@@ -77,13 +77,13 @@ def read(
     RAISES (CorpusError): See `Problems` and `read_lines`.
     RAISES (OSError): If the file can't be opened.
     """
-    title: tuple[str, str, str] | None = None  # id, title, place, until the abstract comes
+    title: SourceDocument | None = None  # until the abstract comes
     document: SourceDocument | None = None
     for number, line in read_lines(path, problems):
         place = f"{path}:{number}"
         line = line.rstrip("\r")
         passage = _PASSAGE.fullmatch(line)
-        if title and not (passage and passage[2] == "a" and passage[1] == title[0]):
+        if title and not (passage and passage[2] == "a" and passage[1] == title.id):
             _no_abstract(title, problems)
             title = None
         if not line.strip() or (passage and passage[2] == "t"):
@@ -91,10 +91,14 @@ def read(
                 yield document
             document = None
             if passage:
-                title = (passage[1], passage[3], place)
+                title = SourceDocument(passage[1], passage[3], place=place)
         elif passage and title:
-            document = _make_document(title, passage[3])
-            title = None
+            document, title = title, None
+            end = len(document.text)
+            document.text += f" {passage[3]}"
+            document.passages = [
+                Passage("title", 0, end), Passage("abstract", end + 1, len(document.text))
+            ]  # fmt: skip
         elif passage:
             problems.add(
                 "abstract without title",
@@ -110,72 +114,56 @@ def read(
                 "above it, without a blank line between.",
             )
         else:
-            _read_annotation(line.split("\t"), document, place, problems, id_separator)
+            fault = _read_annotation(line.split("\t"), document, place, id_separator)
+            if fault is not None:
+                problems.add(fault[0], place, fault[1])
     if title:
         _no_abstract(title, problems)
     if document:
         yield document
 
 
-def _no_abstract(title: tuple[str, str, str], problems: Problems) -> None:
+def _no_abstract(title: SourceDocument, problems: Problems) -> None:
     problems.add(
         "document without abstract line",
-        title[2],
-        f"document {title[0]!r} has no '{title[0]}|a|' line after its title. Add one, empty if "
+        title.place,
+        f"document {title.id!r} has no '{title.id}|a|' line after its title. Add one, empty if "
         f"there is no abstract.",
     )
 
 
-def _make_document(title: tuple[str, str, str], abstract: str) -> SourceDocument:
-    text = f"{title[1]} {abstract}"
-    end = len(title[1])
-    passages = [Passage("title", 0, end), Passage("abstract", end + 1, len(text))]
-    return SourceDocument(id=title[0], text=text, passages=passages, place=title[2])
-
-
 def _read_annotation(
-    columns: list[str],
-    document: SourceDocument,
-    place: str,
-    problems: Problems,
-    separator: str | None,
-) -> None:
+    columns: list[str], document: SourceDocument, place: str, separator: str | None
+) -> tuple[str, str] | None:
+    """RETURNS (Optional[Tuple[str, str]]): If the line can't be used, the kind of problem, and what
+    is wrong."""
     if len(columns) < 4:
-        problems.add(
-            "too few columns",
-            place,
+        return "too few columns", (
             f"{len(columns)} columns between tabs. A mention has at least 5 (id, start, end, text, "
-            f"type), a relation 4 (id, type, identifier, identifier).",
+            f"type), a relation 4 (id, type, identifier, identifier)."
         )
-    elif columns[0] != document.id:
-        problems.add(
-            "annotation of another document",
-            place,
+    if columns[0] != document.id:
+        return "annotation of another document", (
             f"an annotation of {columns[0]!r} below the text of {document.id!r}. Move it to its "
-            f"text, or correct the id.",
+            f"text, or correct the id."
         )
-    elif _DIGITS.fullmatch(columns[1]) and _DIGITS.fullmatch(columns[2]):
+    if all(map(_DIGITS.fullmatch, columns[1:3])):
         if len(columns) < 5:
-            problems.add(
-                "too few columns",
-                place,
-                "a mention of 4 columns. It needs at least 5: id, start, end, text, type.",
-            )
-        else:
-            document.mentions.append(_make_mention(columns, place, separator))
+            needed = "It needs at least 5: id, start, end, text, type."
+            return "too few columns", f"a mention of 4 columns. {needed}"
+        document.mentions.append(_make_mention(columns, place, separator))
     elif _NUMBER.fullmatch(columns[1]):
-        problems.add(
-            "offsets that are no numbers",
-            place,
+        return "offsets that are no numbers", (
             f"offsets {columns[1][:30]!r} and {columns[2][:30]!r}. Both must be whole numbers, in "
-            f"characters, from 0.",
+            f"characters, from 0."
         )
     else:
-        label, head, tail = columns[1:4]
-        info = {"columns": columns[4:]} if columns[4:] else {}
+        label, head, tail, *more = columns[1:]
+        info = {"columns": more} if more else {}
         document.relations.append(
             SourceRelation(head, tail, label, concepts=True, info=info, place=place)
         )
+    return None
 
 
 def _make_mention(columns: list[str], place: str, separator: str | None) -> SourceMention:
@@ -236,12 +224,8 @@ def _format(document: SourceDocument, left_out: Counter) -> str:
             continue
         if relation.negated:
             left_out["negations of relations"] += 1
-        columns = [
-            relation.label,
-            relation.head,
-            relation.tail,
-            *get_strings(relation.info, "columns"),
-        ]
+        further = get_strings(relation.info, "columns")
+        columns = [relation.label, relation.head, relation.tail, *further]
         if _NUMBER.fullmatch(relation.label) or _breaks(name, columns):
             raise _inexpressible(document, f"the relation {columns}")
         lines.append("\t".join([name, *columns]))

@@ -112,7 +112,7 @@ def test_partners(tmp_path):
 def test_text_that_is_not_utf8(tmp_path):
     make(tmp_path, annotation="T1\tL 0 4\tCaf\u00e9\n")
     (tmp_path / "a.txt").write_bytes(b"Caf\xe9\r\nna\xc3\xafve")
-    with pytest.raises(CorpusError, match="a.txt:1: byte 0xe9 is not UTF-8"):
+    with pytest.raises(CorpusError, match="a.txt:1: byte 0xe9, number 4 of the line, is not UTF-8"):
         read_all(tmp_path)
     (document,), problems = read_all(tmp_path, "skip")
     assert document.text == "Caf\u00e9\r\nna\u00efve" and problems.counts == {"not UTF-8": 1}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_spanmed.corpora.formats import registry as formats
-from spacy_spanmed.corpora.formats.registry import (
+from spacy_spanmed.corpora import formats
+from spacy_spanmed.corpora.formats import (
     FORMATS,
     detect_format,
     get_reader,
