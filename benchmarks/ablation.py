@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import srsly
+import typer
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -29,7 +30,11 @@ from pydantic import (
 )
 from spacy.util import load_config
 
+from spacy_spanmed.cli.common import GpuId
+from spacy_spanmed.util.files import write_json
 from spacy_spanmed.util.provenance import git_commit
+
+from .common import errors
 
 Record = dict[str, Any]
 Settings = dict[str, Any]  # by dotted names
@@ -78,6 +83,39 @@ class Plan(BaseModel):
             for corpus, own in self.corpora.items()
             for variant, more in self.variants.items()
         ]
+
+
+def ablation(
+    plan: Annotated[Path, typer.Argument(help="Plan, such as configs/ablation.yml.")],
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Run only this one; may be repeated. Default: all.")
+    ] = None,
+    gpu_id: GpuId = -1,
+    json: Annotated[
+        Path, typer.Option(help="Results. Runs that are in it already are not run again.")
+    ] = Path("metrics/ablation.json"),
+) -> None:
+    """Train variants of a config over several seeds, and compare their scores on dev.
+
+    Give the same command again to go on after an interruption.
+
+    Examples:
+
+    python -m benchmarks ablation configs/ablation.yml
+
+    python -m benchmarks ablation configs/ablation.yml --variant no_repeats
+    """
+    with errors(json):
+        work = read_plan(plan)
+
+        def save(records: list[Record]) -> None:
+            own, others = split_records(work, records)
+            head = {"plan": str(plan), "scores": work.scores}
+            write_json(json, {**head, "runs": own, "other_runs": others})
+
+        old = read_records(json)
+        records = run_plan(work, old, variants=variant or (), gpu_id=gpu_id, save=save)
+        typer.echo(summarise(records, work.scores))
 
 
 def read_plan(path: Path) -> Plan:
@@ -139,19 +177,17 @@ def run_plan(
     plan: Plan,
     records: list[Record],
     *,
-    variants: Iterable[str] = (),
+    variants: Collection[str] = (),
     gpu_id: int = -1,
     save: Callable[[list[Record]], None],
-    show: Callable[[str], None] = print,
 ) -> list[Record]:
-    """Train what has not been trained yet.
+    """Train what has not been trained yet, and show what is done.
 
     records (list[Record]): Of earlier runs. One with the same names, seed, settings and config is
         not run again; what lies at the paths of its settings is not looked at.
-    variants (Iterable[str]): Run only these. Default: all.
+    variants (Collection[str]): Run only these. Default: all.
     gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
     save (Callable): Called with all records after each run.
-    show (Callable[[str], None]): Told what is done. Defaults to print.
     RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256"
         (of the config with the run's settings), "commit" (whose code was run), "date", "scores",
         "seconds".
@@ -165,19 +201,19 @@ def run_plan(
         place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
         old = _find(plan, run, records)
         if old:
-            show(f"{place}: there is a result already")
+            typer.echo(f"{place}: there is a result already")
             found.append(old)
             continue
         if variants and run.variant not in variants:
             continue
-        show(place)
+        typer.echo(place)
         # each training is a process of its own, with the code that is there when it starts
         today = date.today().isoformat()
         record = {**_identity(plan, run), "commit": git_commit(), "date": today}
         started = time.perf_counter()
         record["scores"] = _train(plan.config, run, gpu_id)
         record["seconds"] = round(time.perf_counter() - started, 1)
-        show(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
+        typer.echo(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
         records.append(record)
         found.append(record)
         save(records)
@@ -212,44 +248,34 @@ def summarise(
         each score over the seeds, in per cent; behind them, in brackets, the mean difference from
         the corpus's first variant over the seeds that both have.
     """
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda record: record["corpus"]):
-        groups.setdefault((record["corpus"], record["variant"]), []).append(record)
     heads = [(names or {}).get(name, name) for name in scores]
     lines = [f"| corpus | variant | {' | '.join(heads)} | seeds |"]
     lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record["corpus"]):
+        groups.setdefault((record["corpus"], record["variant"]), []).append(record)
     first: dict[str, list[Record]] = {}
     for (corpus, variant), found in groups.items():
         base = first.setdefault(corpus, found)
         cells = []
         for name in scores:
-            cell = mean_and_deviation([_percent(record["scores"].get(name)) for record in found])
-            if found is not base:
-                cell += _difference(found, base, name)
-            cells.append(cell)
+            own, of_base = _by_seed(found, name), _by_seed(base, name)
+            common = [own[seed] - of_base[seed] for seed in own if seed in of_base]
+            difference = f" ({statistics.mean(common):+.1f})" if common else ""
+            cells.append(mean_and_deviation(own.values()) + difference * (found is not base))
         lines.append(f"| {corpus} | {variant} | {' | '.join(cells)} | {len(found)} |")
     return "\n".join(lines)
 
 
-def _difference(found: Sequence[Record], base: Sequence[Record], name: str) -> str:
-    """How far a score lies from that of `base`, by seed; nothing without a common seed."""
-    of_base = {record["seed"]: _percent(record["scores"].get(name)) for record in base}
-    known = []
-    for record in found:
-        score, other = _percent(record["scores"].get(name)), of_base.get(record["seed"])
-        if score is not None and other is not None:
-            known.append(score - other)
-    return f" ({statistics.mean(known):+.1f})" if known else ""
+def _by_seed(records: Iterable[Record], name: str) -> dict[int, float]:
+    """RETURNS (dict[int, float]): A score in per cent by seed, where it is known."""
+    found = {record["seed"]: record["scores"].get(name) for record in records}
+    return {seed: 100 * score for seed, score in found.items() if score is not None}
 
 
-def mean_and_deviation(values: Sequence[float | None], digits: int = 1) -> str:
-    """RETURNS (str): Mean and standard deviation of those that are known; "-" of none."""
-    known = [value for value in values if value is not None]
-    if not known:
+def mean_and_deviation(values: Collection[float], digits: int = 1) -> str:
+    """RETURNS (str): Mean and standard deviation, of several; "-" of none."""
+    if not values:
         return "-"
-    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.{digits}f}{deviation}"
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from ..util.files import write_json
-from ..util.provenance import git_commit
+from ..util.provenance import git_commit, versions
 from . import checkpoints, record
 from .arguments import check_arguments, keep_precision
 from .config import PretrainSettings
@@ -194,7 +194,7 @@ class _Run:
             "config": self.source,
             "seed": settings.system.seed,
             "git_commit": self.commit,
-            "versions": record.versions(),
+            "versions": versions(),
             "data": {**self.data, **texts},
             "train_documents": sequences.documents,
             "train_word_pieces": sequences.tokens,
