@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -106,16 +106,30 @@ def ablation(
     python -m benchmarks ablation configs/ablation.yml --variant no_repeats
     """
     with errors(json):
-        work = read_plan(plan)
-
-        def save(records: list[Record]) -> None:
-            own, others = split_records(work, records)
-            head = {"plan": str(plan), "scores": work.scores}
-            write_json(json, {**head, "runs": own, "other_runs": others})
-
-        old = read_records(json)
-        records = run_plan(work, old, variants=variant or (), gpu_id=gpu_id, save=save)
-        typer.echo(summarise(records, work.scores))
+        work, records = read_plan(plan), read_records(json)
+        unknown = set(variant or ()) - work.variants.keys()
+        if unknown:
+            raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
+        runs = [(run, _identity(work.config, run)) for run in work.runs]
+        for number, (run, identity) in enumerate(runs, start=1):
+            place = f"{number}/{len(runs)} {run.corpus}, {run.variant}, seed {run.seed}"
+            if _find(identity, records):
+                typer.echo(f"{place}: there is a result already")
+            elif not variant or run.variant in variant:
+                typer.echo(place)
+                # each training is a process of its own, with the code that is there when it starts
+                record = {**identity, "commit": git_commit(), "date": date.today().isoformat()}
+                started = time.perf_counter()
+                record["scores"] = _train(work.config, run, gpu_id)
+                record["seconds"] = round(time.perf_counter() - started, 1)
+                typer.echo(", ".join(f"{x} {record['scores'].get(x)}" for x in work.scores))
+                records.append(record)
+                own = [old for _, known in runs if (old := _find(known, records))]
+                others = [old for old in records if old not in own]
+                head = {"plan": str(plan), "scores": work.scores}
+                write_json(json, {**head, "runs": own, "other_runs": others})
+        own = [old for _, known in runs if (old := _find(known, records))]
+        typer.echo(summarise(own, work.scores))
 
 
 def read_plan(path: Path) -> Plan:
@@ -140,8 +154,12 @@ def read_plan(path: Path) -> Plan:
 
 
 def read_records(path: Path) -> list[Record]:
-    """RETURNS (list[Record]): Those written down by an earlier comparison, in "runs" and
-    "other_runs"; none without a file.
+    """Read what earlier comparisons wrote down.
+
+    RETURNS (list[Record]): Those in "runs", of a plan, and in "other_runs": of other settings,
+        another config or variants that the plan no longer has, which a mean over seeds must not mix
+        in. None without a file. A record is a `Run` with "config_sha256" (of the config with the
+        run's settings), "commit" (whose code was run), "date", "scores" and "seconds".
     RAISES (ValueError): The file is something else."""
     if not path.exists():
         return []
@@ -154,70 +172,16 @@ def read_records(path: Path) -> list[Record]:
         ) from error
 
 
-def split_records(plan: Plan, records: list[Record]) -> tuple[list[Record], list[Record]]:
-    """RETURNS (tuple): The records of this plan, in its order, and the others: of other settings,
-    another config or variants that it no longer has, which a mean over seeds must not mix in."""
-    own = [old for run in plan.runs if (old := _find(plan, run, records))]
-    return own, [record for record in records if all(record is not old for old in own)]
-
-
-def _identity(plan: Plan, run: Run) -> Record:
+def _identity(config: Path, run: Run) -> Record:
+    """What a record must have in common with a run to stand for it; what lies at the paths of its
+    settings is not looked at."""
     # With the run's settings: what they override anyway may change in the config, as may comments
-    config = load_config(plan.config, overrides=run.settings).to_str()
-    return {**run._asdict(), "config_sha256": hashlib.sha256(config.encode()).hexdigest()}
+    text = load_config(config, overrides=run.settings).to_str()
+    return {**run._asdict(), "config_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _find(plan: Plan, run: Run, records: list[Record]) -> Record | None:
-    wanted = _identity(plan, run)
-    same = (old for old in records if all(old.get(key) == wanted[key] for key in wanted))
-    return next(same, None)
-
-
-def run_plan(
-    plan: Plan,
-    records: list[Record],
-    *,
-    variants: Collection[str] = (),
-    gpu_id: int = -1,
-    save: Callable[[list[Record]], None],
-) -> list[Record]:
-    """Train what has not been trained yet, and show what is done.
-
-    records (list[Record]): Of earlier runs. One with the same names, seed, settings and config is
-        not run again; what lies at the paths of its settings is not looked at.
-    variants (Collection[str]): Run only these. Default: all.
-    gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
-    save (Callable): Called with all records after each run.
-    RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256"
-        (of the config with the run's settings), "commit" (whose code was run), "date", "scores",
-        "seconds".
-    RAISES (ValueError): A variant that is not in the plan, or a training that fails.
-    """
-    unknown = set(variants) - {run.variant for run in plan.runs}
-    if unknown:
-        raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
-    records, found = list(records), []
-    for number, run in enumerate(plan.runs, start=1):
-        place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
-        old = _find(plan, run, records)
-        if old:
-            typer.echo(f"{place}: there is a result already")
-            found.append(old)
-            continue
-        if variants and run.variant not in variants:
-            continue
-        typer.echo(place)
-        # each training is a process of its own, with the code that is there when it starts
-        today = date.today().isoformat()
-        record = {**_identity(plan, run), "commit": git_commit(), "date": today}
-        started = time.perf_counter()
-        record["scores"] = _train(plan.config, run, gpu_id)
-        record["seconds"] = round(time.perf_counter() - started, 1)
-        typer.echo(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
-        records.append(record)
-        found.append(record)
-        save(records)
-    return found
+def _find(identity: Record, records: Iterable[Record]) -> Record | None:
+    return next((old for old in records if identity.items() <= old.items()), None)
 
 
 def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
@@ -241,7 +205,7 @@ def summarise(
 ) -> str:
     """Compare the variants of each corpus.
 
-    records (Iterable[Record]): From `run_plan`.
+    records (Iterable[Record]): See `read_records`.
     scores (Sequence[str]): Those to show.
     names (Mapping[str, str]): What scores are called in the head, by their names. Default: these.
     RETURNS (str): A table in Markdown: of each corpus and variant, mean and standard deviation of

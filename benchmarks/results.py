@@ -194,17 +194,14 @@ def compare_losses(records: dict[str, Result]) -> tuple[list[str], list[list[str
         losses by masker, that of the span boundary head, tokens and commit. The first row is of
         the encoder that the first record started from.
     """
-    sides = [record["heldout"]["after"] for record in records.values()]
-    maskers = [name for name in sides[0] if all(name in other for other in sides)]
-
-    def losses(heldout: dict[str, dict[str, float]]) -> list[str]:
-        boundary = next((m["sbo_loss"] for m in heldout.values() if "sbo_loss" in m), None)
-        figures = [heldout[masker]["loss"] for masker in maskers]
-        return [f"{x:.3f}" for x in figures] + ["" if boundary is None else f"{boundary:.3f}"]
-
-    start = next(iter(records.values()))["heldout"]["before"]
-    rows = [["starting encoder, fresh heads", *losses(start), "", ""]]
-    for title, record in records.items():
-        origin = [f"{record['tokens']:,}", format_commits([record])]
-        rows.append([title, *losses(record["heldout"]["after"]), *origin])
-    return maskers, rows
+    rows = [("starting encoder, fresh heads", next(iter(records.values()))["heldout"]["before"])]
+    rows += [(title, record["heldout"]["after"]) for title, record in records.items()]
+    origins = [["", ""]]
+    origins += [[f"{x['tokens']:,}", format_commits([x])] for x in records.values()]
+    maskers = [name for name in rows[1][1] if all(name in losses for _, losses in rows[1:])]
+    cells = []
+    for (title, losses), origin in zip(rows, origins):
+        boundary = (f"{x['sbo_loss']:.3f}" for x in losses.values() if "sbo_loss" in x)
+        figures = [f"{losses[masker]['loss']:.3f}" for masker in maskers]
+        cells.append([title, *figures, next(boundary, ""), *origin])
+    return maskers, cells

@@ -178,25 +178,23 @@ def run_benchmark(settings: dict[str, Any], target: float | None) -> dict[str, A
         ours = run_training("ours", config, gpu_id=gpu_id, target=target)
     wanted = config["components"]["transformer"]["model"].get("precision", "auto")
     precision = resolve_precision(wanted, "cpu" if gpu_id < 0 else "cuda")
-    sides = {"stock": _describe(stock, target), "ours": _describe(ours, target)}
+    sides: dict[str, Any] = {}
+    for name, evaluations in (("stock", stock), ("ours", ours)):
+        reached = first_reaching(evaluations, target)
+        values = reached._asdict() if reached else dict.fromkeys(Evaluation._fields)
+        sides[name] = {**values, "evaluations": [item._asdict() for item in evaluations]}
+
+    def ratio(key: str) -> float | None:
+        ours, stock = sides["ours"][key], sides["stock"][key]
+        return None if ours is None or stock is None else round(stock / ours, 3)
+
     return {
-        "ratio": _ratio(sides, "seconds"),
-        "loop_ratio": _ratio(sides, "loop_seconds"),
+        "ratio": ratio("seconds"),
+        "loop_ratio": ratio("loop_seconds"),
         "target": target,
         **sides,
         "settings": {**settings, "precision": precision},
     }
-
-
-def _describe(evaluations: Sequence[Evaluation], target: float) -> dict[str, Any]:
-    reached = first_reaching(evaluations, target)
-    values = dict.fromkeys(Evaluation._fields) if reached is None else reached._asdict()
-    return {**values, "evaluations": [item._asdict() for item in evaluations]}
-
-
-def _ratio(sides: dict[str, Any], key: str) -> float | None:
-    ours, stock = sides["ours"][key], sides["stock"][key]
-    return None if ours is None or stock is None else round(stock / ours, 3)
 
 
 def read_log(path: Path, started: float) -> list[Evaluation]:
