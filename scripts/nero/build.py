@@ -118,36 +118,19 @@ def make_docs(corpus: Corpus, indices: Iterable[int], tokenize: Tokenize) -> Ite
         )
 
 
-def pretraining_texts(
-    corpus: Corpus, chosen: Iterable[int], limit: int | None = None, seed: int = 0
-) -> dict[str, list[int]]:
-    """Choose the raw texts to pretrain on.
-
-    corpus (Corpus): The corpus.
-    chosen (Iterable[int]): The texts that become Docs.
-    limit (int | None): At most this many left-out texts. None for all.
-    seed (int): Seed of that choice. Defaults to 0.
-    RETURNS (dict[str, list[int]]): "train": texts of the train Docs, and texts left out for their
-        annotation, unless they share a cluster with dev or test; "dev": texts of the dev Docs.
-    """
-    chosen = list(chosen)
-    left_out = [
-        i for i, item in enumerate(corpus.texts) if not item.layers and corpus.splits[i] == TRAIN
-    ]
-    left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
-    train = [i for i in chosen if corpus.splits[i] == TRAIN] + left_out[:limit]
-    return {TRAIN: sorted(train), DEV: [i for i in chosen if corpus.splits[i] == DEV]}
-
-
 def write_corpus(
     corpus: Corpus, output: Path, tokenize: Tokenize, *, limit: int | None = None, seed: int = 0
 ) -> dict[str, list[Doc]]:
-    """Write train.spacy, dev.spacy, test.spacy, pretrain.jsonl and pretrain_dev.jsonl.
+    """Write train.spacy, dev.spacy, test.spacy, and texts to pretrain on.
+
+    pretrain_dev.jsonl has the texts of the dev Docs; pretrain.jsonl those of the train Docs, and
+    texts left out for their annotation, unless they share a cluster with dev or test.
 
     corpus (Corpus): The corpus.
     output (Path): The folder; made if it isn't there.
     tokenize (Callable[[str], Doc]): The pipeline's tokenizer.
-    limit (int | None): Number of Docs of a small sample. None for all.
+    limit (int | None): Number of Docs of a small sample, beside which a tenth as many of the
+        left-out texts are taken. Defaults to None: all.
     seed (int): Seed of the sample. Defaults to 0.
     RETURNS (dict[str, list[Doc]]): The Docs of each split.
     """
@@ -162,12 +145,16 @@ def write_corpus(
         own.sort(key=lambda doc: (stable_hash(seed, doc.text), doc.text))
         data = DocBin(attrs=DOC_ATTRIBUTES, store_user_data=True, docs=own).to_bytes()
         write_atomically(output / f"{split}.spacy", data)
-    left_out = None if limit is None else math.ceil(limit / 10)
-    texts = pretraining_texts(corpus, chosen, left_out, seed)
+    left_out = [
+        i for i, item in enumerate(corpus.texts) if not item.layers and corpus.splits[i] == TRAIN
+    ]
+    left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
+    chosen = sorted(chosen + left_out[: None if limit is None else math.ceil(limit / 10)])
     for split, name in ((TRAIN, "pretrain.jsonl"), (DEV, "pretrain_dev.jsonl")):
         items = (
             {"text": corpus.texts[i].text, "meta": {"document": corpus.group(i)}}
-            for i in texts[split]
+            for i in chosen
+            if corpus.splits[i] == split
         )
         lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in items)
         write_text_atomically(output / name, lines)

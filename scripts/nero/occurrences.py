@@ -96,5 +96,5 @@ def nearest_pair(text: str, first: str, second: str) -> tuple[Offsets, Offsets] 
         gap = max(a, c) - min(b, d)
         return gap < 0, abs(gap), min(a, c), pair
 
-    spots = (candidate_occurrences(text, string) for string in (first, second))
-    return min(product(*spots), key=distance, default=None)
+    pairs = product(candidate_occurrences(text, first), candidate_occurrences(text, second))
+    return min(pairs, key=distance, default=None)
