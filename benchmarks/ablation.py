@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import srsly
+import typer
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -29,7 +30,11 @@ from pydantic import (
 )
 from spacy.util import load_config
 
+from spacy_spanmed.cli.common import GpuId
+from spacy_spanmed.util.files import write_json
 from spacy_spanmed.util.provenance import git_commit
+
+from .common import errors
 
 Record = dict[str, Any]
 Settings = dict[str, Any]  # by dotted names
@@ -80,6 +85,53 @@ class Plan(BaseModel):
         ]
 
 
+def ablation(
+    plan: Annotated[Path, typer.Argument(help="Plan, such as configs/ablation.yml.")],
+    variant: Annotated[
+        list[str] | None, typer.Option(help="Run only this one; may be repeated. Default: all.")
+    ] = None,
+    gpu_id: GpuId = -1,
+    json: Annotated[
+        Path, typer.Option(help="Results. Runs that are in it already are not run again.")
+    ] = Path("metrics/ablation.json"),
+) -> None:
+    """Train variants of a config over several seeds, and compare their scores on dev.
+
+    Give the same command again to go on after an interruption.
+
+    Examples:
+
+    python -m benchmarks ablation configs/ablation.yml
+
+    python -m benchmarks ablation configs/ablation.yml --variant no_repeats
+    """
+    with errors(json):
+        work, records = read_plan(plan), read_records(json)
+        unknown = set(variant or ()) - work.variants.keys()
+        if unknown:
+            raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
+        runs = [(run, _identity(work.config, run)) for run in work.runs]
+        for number, (run, identity) in enumerate(runs, start=1):
+            place = f"{number}/{len(runs)} {run.corpus}, {run.variant}, seed {run.seed}"
+            if _find(identity, records):
+                typer.echo(f"{place}: there is a result already")
+            elif not variant or run.variant in variant:
+                typer.echo(place)
+                # each training is a process of its own, with the code that is there when it starts
+                record = {**identity, "commit": git_commit(), "date": date.today().isoformat()}
+                started = time.perf_counter()
+                record["scores"] = _train(work.config, run, gpu_id)
+                record["seconds"] = round(time.perf_counter() - started, 1)
+                typer.echo(", ".join(f"{x} {record['scores'].get(x)}" for x in work.scores))
+                records.append(record)
+                own = [old for _, known in runs if (old := _find(known, records))]
+                others = [old for old in records if old not in own]
+                head = {"plan": str(plan), "scores": work.scores}
+                write_json(json, {**head, "runs": own, "other_runs": others})
+        own = [old for _, known in runs if (old := _find(known, records))]
+        typer.echo(summarise(own, work.scores))
+
+
 def read_plan(path: Path) -> Plan:
     """Read a plan.
 
@@ -102,8 +154,12 @@ def read_plan(path: Path) -> Plan:
 
 
 def read_records(path: Path) -> list[Record]:
-    """RETURNS (list[Record]): Those written down by an earlier comparison, in "runs" and
-    "other_runs"; none without a file.
+    """Read what earlier comparisons wrote down.
+
+    RETURNS (list[Record]): Those in "runs", of a plan, and in "other_runs": of other settings,
+        another config or variants that the plan no longer has, which a mean over seeds must not mix
+        in. None without a file. A record is a `Run` with "config_sha256" (of the config with the
+        run's settings), "commit" (whose code was run), "date", "scores" and "seconds".
     RAISES (ValueError): The file is something else."""
     if not path.exists():
         return []
@@ -116,72 +172,16 @@ def read_records(path: Path) -> list[Record]:
         ) from error
 
 
-def split_records(plan: Plan, records: list[Record]) -> tuple[list[Record], list[Record]]:
-    """RETURNS (tuple): The records of this plan, in its order, and the others: of other settings,
-    another config or variants that it no longer has, which a mean over seeds must not mix in."""
-    own = [old for run in plan.runs if (old := _find(plan, run, records))]
-    return own, [record for record in records if all(record is not old for old in own)]
-
-
-def _identity(plan: Plan, run: Run) -> Record:
+def _identity(config: Path, run: Run) -> Record:
+    """What a record must have in common with a run to stand for it; what lies at the paths of its
+    settings is not looked at."""
     # With the run's settings: what they override anyway may change in the config, as may comments
-    config = load_config(plan.config, overrides=run.settings).to_str()
-    return {**run._asdict(), "config_sha256": hashlib.sha256(config.encode()).hexdigest()}
+    text = load_config(config, overrides=run.settings).to_str()
+    return {**run._asdict(), "config_sha256": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def _find(plan: Plan, run: Run, records: list[Record]) -> Record | None:
-    wanted = _identity(plan, run)
-    same = (old for old in records if all(old.get(key) == wanted[key] for key in wanted))
-    return next(same, None)
-
-
-def run_plan(
-    plan: Plan,
-    records: list[Record],
-    *,
-    variants: Iterable[str] = (),
-    gpu_id: int = -1,
-    save: Callable[[list[Record]], None],
-    show: Callable[[str], None] = print,
-) -> list[Record]:
-    """Train what has not been trained yet.
-
-    records (list[Record]): Of earlier runs. One with the same names, seed, settings and config is
-        not run again; what lies at the paths of its settings is not looked at.
-    variants (Iterable[str]): Run only these. Default: all.
-    gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
-    save (Callable): Called with all records after each run.
-    show (Callable[[str], None]): Told what is done. Defaults to print.
-    RETURNS (list[Record]): Those of this plan, earlier and new ones: the `Run`, "config_sha256"
-        (of the config with the run's settings), "commit" (whose code was run), "date", "scores",
-        "seconds".
-    RAISES (ValueError): A variant that is not in the plan, or a training that fails.
-    """
-    unknown = set(variants) - {run.variant for run in plan.runs}
-    if unknown:
-        raise ValueError(f"The plan has no variant {', '.join(sorted(unknown))}.")
-    records, found = list(records), []
-    for number, run in enumerate(plan.runs, start=1):
-        place = f"{number}/{len(plan.runs)} {run.corpus}, {run.variant}, seed {run.seed}"
-        old = _find(plan, run, records)
-        if old:
-            show(f"{place}: there is a result already")
-            found.append(old)
-            continue
-        if variants and run.variant not in variants:
-            continue
-        show(place)
-        # each training is a process of its own, with the code that is there when it starts
-        today = date.today().isoformat()
-        record = {**_identity(plan, run), "commit": git_commit(), "date": today}
-        started = time.perf_counter()
-        record["scores"] = _train(plan.config, run, gpu_id)
-        record["seconds"] = round(time.perf_counter() - started, 1)
-        show(", ".join(f"{name} {record['scores'].get(name)}" for name in plan.scores))
-        records.append(record)
-        found.append(record)
-        save(records)
-    return found
+def _find(identity: Record, records: Iterable[Record]) -> Record | None:
+    return next((old for old in records if identity.items() <= old.items()), None)
 
 
 def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
@@ -205,51 +205,41 @@ def summarise(
 ) -> str:
     """Compare the variants of each corpus.
 
-    records (Iterable[Record]): From `run_plan`.
+    records (Iterable[Record]): See `read_records`.
     scores (Sequence[str]): Those to show.
     names (Mapping[str, str]): What scores are called in the head, by their names. Default: these.
     RETURNS (str): A table in Markdown: of each corpus and variant, mean and standard deviation of
         each score over the seeds, in per cent; behind them, in brackets, the mean difference from
         the corpus's first variant over the seeds that both have.
     """
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in sorted(records, key=lambda record: record["corpus"]):
-        groups.setdefault((record["corpus"], record["variant"]), []).append(record)
     heads = [(names or {}).get(name, name) for name in scores]
     lines = [f"| corpus | variant | {' | '.join(heads)} | seeds |"]
     lines.append("|---" * (lines[0].count("|") - 1) + "|")
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in sorted(records, key=lambda record: record["corpus"]):
+        groups.setdefault((record["corpus"], record["variant"]), []).append(record)
     first: dict[str, list[Record]] = {}
     for (corpus, variant), found in groups.items():
         base = first.setdefault(corpus, found)
         cells = []
         for name in scores:
-            cell = mean_and_deviation([_percent(record["scores"].get(name)) for record in found])
-            if found is not base:
-                cell += _difference(found, base, name)
-            cells.append(cell)
+            own, of_base = _by_seed(found, name), _by_seed(base, name)
+            common = [own[seed] - of_base[seed] for seed in own if seed in of_base]
+            difference = f" ({statistics.mean(common):+.1f})" if common else ""
+            cells.append(mean_and_deviation(own.values()) + difference * (found is not base))
         lines.append(f"| {corpus} | {variant} | {' | '.join(cells)} | {len(found)} |")
     return "\n".join(lines)
 
 
-def _difference(found: Sequence[Record], base: Sequence[Record], name: str) -> str:
-    """How far a score lies from that of `base`, by seed; nothing without a common seed."""
-    of_base = {record["seed"]: _percent(record["scores"].get(name)) for record in base}
-    known = []
-    for record in found:
-        score, other = _percent(record["scores"].get(name)), of_base.get(record["seed"])
-        if score is not None and other is not None:
-            known.append(score - other)
-    return f" ({statistics.mean(known):+.1f})" if known else ""
+def _by_seed(records: Iterable[Record], name: str) -> dict[int, float]:
+    """RETURNS (dict[int, float]): A score in per cent by seed, where it is known."""
+    found = {record["seed"]: record["scores"].get(name) for record in records}
+    return {seed: 100 * score for seed, score in found.items() if score is not None}
 
 
-def mean_and_deviation(values: Sequence[float | None], digits: int = 1) -> str:
-    """RETURNS (str): Mean and standard deviation of those that are known; "-" of none."""
-    known = [value for value in values if value is not None]
-    if not known:
+def mean_and_deviation(values: Collection[float], digits: int = 1) -> str:
+    """RETURNS (str): Mean and standard deviation, of several; "-" of none."""
+    if not values:
         return "-"
-    deviation = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.{digits}f}{deviation}"
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value
+    deviation = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.{digits}f}{deviation}"

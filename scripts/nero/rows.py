@@ -8,6 +8,7 @@ fields are trimmed, and those other than the text also lose escaped line ends ("
 
 from __future__ import annotations
 
+import codecs
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -36,7 +37,6 @@ _USED = (
     "protein_domain_entity2", "gene_region_entity2", "pmid", "procset",
 )  # fmt: skip
 _ESCAPES = re.compile(r"(?:\\[nrt]|\s)+$")
-_NULLS = frozenset({"NULL", "null"})
 
 
 class NeroRow(NamedTuple):
@@ -91,11 +91,16 @@ def find_nero_file() -> Path:
 
 def decode_line(line: bytes) -> str:
     """RETURNS (str): The line decoded as UTF-8, stray bytes as Latin-1 characters."""
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        text = line.decode("utf-8", "surrogateescape")
-        return "".join(chr(ord(c) - 0xDC00) if 0xDC80 <= ord(c) <= 0xDCFF else c for c in text)
+    return line.decode("utf-8", "stray_latin_1")
+
+
+def _decode_stray(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error("stray_latin_1", _decode_stray)
 
 
 def normalize_space(text: str) -> str:
@@ -116,13 +121,10 @@ def read_rows(path: Path) -> Iterator[NeroRow]:
         data = path.read_bytes()
     except OSError as error:
         raise CorpusError(f"{path}: can't be read ({error.strerror}).") from None
-    lines = data.split(b"\n")
-    if lines and not lines[-1]:
-        lines.pop()
-    header = tuple(decode_line(lines[0]).strip().split("\t")) if lines else ()
-    if header != COLUMNS:
+    header, *lines = data.removesuffix(b"\n").split(b"\n")
+    if tuple(decode_line(header).strip().split("\t")) != COLUMNS:
         raise CorpusError(f"{path}, line 1: not the header of NERO's {FILE_NAME}. {remedy}")
-    for i, line in enumerate(lines[1:], start=2):
+    for i, line in enumerate(lines, start=2):
         fields = decode_line(line).split("\t")
         if len(fields) != len(COLUMNS):
             raise CorpusError(
@@ -133,19 +135,15 @@ def read_rows(path: Path) -> Iterator[NeroRow]:
 
 
 def _parse(fields: dict[str, str], line: int, path: Path) -> NeroRow:
-    malformed = False
-
-    def clean(name: str) -> str:
-        nonlocal malformed
+    values, malformed = {}, False
+    for name in _USED:
         value = fields[name].strip()
         if "\\" in value:
             stripped = _ESCAPES.sub("", value)
             # The field of an action may end in an escaped line end and still be whole.
             malformed |= stripped != value and name != "actionType"
             value = stripped
-        return "" if value in _NULLS else normalize_space(value)
-
-    values = {name: clean(name) for name in _USED}
+        values[name] = "" if value in ("NULL", "null") else normalize_space(value)
     try:
         number, order, sentence = (int(values[k]) for k in ("amId", "assignedId", "sdocId"))
     except ValueError:

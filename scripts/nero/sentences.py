@@ -20,7 +20,7 @@ from spacy_spanmed.util.problems import CorpusError
 
 from .occurrences import Offsets, candidate_occurrences, nearest_pair, place_in_order
 from .rows import NeroRow
-from .tables import SYMMETRIC, UNKNOWN, UNREADABLE, EntityTable, RelationTable
+from .tables import SYMMETRIC, UNKNOWN, UNREADABLE, load_entity_table, read_action
 
 SOURCE = "nero"
 DENSE_SETS = frozenset({"manualset2", "manualset3"})
@@ -79,60 +79,66 @@ class Conversion:
     facts (Counter): Further counts, named in words.
     """
 
-    texts: list[AnnotatedText]
-    fates: Counter
-    facts: Counter
+    texts: list[AnnotatedText] = field(default_factory=list)
+    fates: Counter = field(default_factory=Counter)
+    facts: Counter = field(default_factory=Counter)
 
 
 class _Vote(NamedTuple):
-    """A row's say on a pair of arguments: their classes' labels, and the relation's."""
+    """A row's say on a pair of arguments, each with its class's label, and on their relation."""
 
-    head: Offsets
-    tail: Offsets
-    head_label: str
-    tail_label: str
+    head: tuple[Offsets, str]
+    tail: tuple[Offsets, str]
     label: str
     negated: bool
-    row: NeroRow
+    annotator: str
 
 
-def convert(
-    rows: Iterable[NeroRow], entities: EntityTable, relations: RelationTable, source: str
-) -> Conversion:
+def convert(rows: Iterable[NeroRow], source: str) -> Conversion:
     """Convert rows to annotated texts. The result doesn't depend on the rows' order.
 
     rows (Iterable[NeroRow]): All rows of the file.
-    entities (EntityTable), relations (RelationTable): The tables of labels.
     source (str): The file's name, for messages.
     RETURNS (Conversion): Texts and counts.
     RAISES (CorpusError): If a semantic class isn't in the table.
     """
+    classes = load_entity_table()
     dense: dict[str, list[NeroRow]] = defaultdict(list)
     stated: dict[str, list[NeroRow]] = defaultdict(list)
     for row in rows:
-        _check_classes(row, entities, source)
+        for name in (row.class1, row.class2):
+            if name not in classes:
+                raise CorpusError(
+                    f"{source}, line {row.line}: unknown semantic class {name!r}. Add a line for "
+                    "it to scripts/nero/nero_entities.tsv."
+                )
         (dense if row.procset in DENSE_SETS else stated)[row.text].append(row)
-    fates: Counter = Counter()
-    facts: Counter = Counter()
-    facts["distinct texts"] = len(dense.keys() | stated.keys())
-    facts["texts in both kinds of sets"] = len(dense.keys() & stated.keys())
-    texts = []
+    result = Conversion()
+    result.facts["distinct texts"] = len(dense.keys() | stated.keys())
+    result.facts["texts in both kinds of sets"] = len(dense.keys() & stated.keys())
+    ids: Counter = Counter()
     for text in sorted(dense.keys() | stated.keys()):
-        own = sorted(dense[text] + stated[text], key=_row_key)
+        own = dense[text] + stated[text]
+        name = f"{SOURCE}-{min(row.sentence for row in own)}"
+        ids[name] += 1
         annotated = AnnotatedText(
-            id=f"{SOURCE}-{min(row.sentence for row in own)}",
+            # A few sentence identifiers stand for two texts; the later ones get a letter.
+            id=name if ids[name] == 1 else name + chr(ord("a") + ids[name] - 1),
             text=text,
             annotator=_main_annotator(dense[text] or stated[text]),
             papers={row.paper for row in own if row.paper},
         )
         if dense[text]:
-            _add_mentions(annotated, sorted(dense[text], key=_row_key), entities, fates, facts)
+            _add_mentions(annotated, sorted(dense[text], key=_row_key), result)
         if stated[text]:
-            votes = _read_statements(sorted(stated[text], key=_row_key), entities, relations, fates)
-            _add_relations(annotated, votes, fates, facts)
-        texts.append(annotated)
-    _make_ids_unique(texts)
-    return Conversion(texts, fates, facts)
+            votes = _read_statements(sorted(stated[text], key=_row_key), result.fates)
+            _add_relations(annotated, votes, result)
+        result.texts.append(annotated)
+    return result
+
+
+def _label(name: str) -> str:
+    return load_entity_table()[name].label
 
 
 def _row_key(row: NeroRow) -> tuple[int, int, int]:
@@ -148,42 +154,14 @@ def _main_annotator(rows: list[NeroRow]) -> str:
     return min(counts, key=lambda name: (-counts[name], _annotator_key(name), name))
 
 
-def _make_ids_unique(texts: list[AnnotatedText]) -> None:
-    """A few sentence identifiers stand for two texts; the later ones get a letter."""
-    seen: Counter = Counter()
-    for item in texts:
-        seen[item.id] += 1
-        if seen[item.id] > 1:
-            item.id += chr(ord("a") + seen[item.id] - 1)
-
-
-def _check_classes(row: NeroRow, entities: EntityTable, source: str) -> None:
-    for name in (row.class1, row.class2):
-        try:
-            entities.label(name)
-        except KeyError:
-            raise CorpusError(
-                f"{source}, line {row.line}: unknown semantic class {name!r}. Add a line for it "
-                f"to scripts/nero/nero_entities.tsv."
-            ) from None
-
-
-# ------------------------------------------------------------------------------ dense sets
-
-
-def _add_mentions(
-    annotated: AnnotatedText,
-    rows: list[NeroRow],
-    entities: EntityTable,
-    fates: Counter,
-    facts: Counter,
-) -> None:
+def _add_mentions(annotated: AnnotatedText, rows: list[NeroRow], result: Conversion) -> None:
     """Add the layer "entities", or leave the sentence without it if one mention can't be had:
     what isn't annotated would be taken for "no entity"."""
+    fates, facts = result.fates, result.facts
     own = [row for row in rows if row.annotator == annotated.annotator]
     fates[DENSE_SECOND] += len(rows) - len(own)
     facts["sentences of the dense sets"] += 1
-    if any(entities.label(row.class1) in (UNKNOWN, UNREADABLE) for row in own):
+    if any(_label(row.class1) in (UNKNOWN, UNREADABLE) for row in own):
         fates[DENSE_UNREADABLE] += len(own)
         facts["dense sentences left out: unreadable class"] += 1
         return
@@ -200,7 +178,7 @@ def _add_mentions(
             fates[MENTION_REPEATED] += 1
             continue
         fates[MENTION] += 1
-        mentions[place] = entities.label(row.class1)
+        mentions[place] = _label(row.class1)
     for string in {row.entity1 for row in own}:
         for place in candidate_occurrences(annotated.text, string):
             if not any(a <= place[0] and place[1] <= b for a, b in mentions):
@@ -209,18 +187,13 @@ def _add_mentions(
     annotated.mentions = sorted((start, end, label) for (start, end), label in mentions.items())
 
 
-# -------------------------------------------------------------------------- statement sets
-
-
-def _read_statements(
-    rows: list[NeroRow], entities: EntityTable, relations: RelationTable, fates: Counter
-) -> list[_Vote]:
+def _read_statements(rows: list[NeroRow], fates: Counter) -> list[_Vote]:
     """Drop the statements that can't be used, locate the arguments of the others."""
     votes = []
     for row in rows:
         if row.sentence == TEST_SENTENCE or row.annotator == TEST_ANNOTATOR:
             fates[TEST_ROW] += 1
-        elif row.malformed or UNREADABLE in map(entities.label, (row.class1, row.class2)):
+        elif row.malformed or UNREADABLE in (_label(row.class1), _label(row.class2)):
             fates[MALFORMED] += 1
         elif not row.entity1 or not row.entity2:
             fates[MISSING] += 1
@@ -230,32 +203,22 @@ def _read_statements(
             fates[EQUAL] += 1
         elif not row.action:
             fates[NO_ACTION] += 1
+        elif (pair := nearest_pair(row.text, row.entity1, row.entity2)) is None:
+            fates[NOT_VERBATIM] += 1
+        elif pair[0] == pair[1]:  # "MAPK" and "MAPKs"
+            fates[EQUAL] += 1
         else:
-            pair = nearest_pair(row.text, row.entity1, row.entity2)
-            if pair is None:
-                fates[NOT_VERBATIM] += 1
-                continue
-            if pair[0] == pair[1]:  # "MAPK" and "MAPKs"
-                fates[EQUAL] += 1
-                continue
-            action = relations.read(row.action)
-            head = (pair[0], entities.label(row.class1))
-            tail = (pair[1], entities.label(row.class2))
-            if action.inverse or (action.label in SYMMETRIC and tail < head):
+            pattern, negated = read_action(row.action)
+            head, tail = (pair[0], _label(row.class1)), (pair[1], _label(row.class2))
+            if pattern.inverse or (pattern.label in SYMMETRIC and tail < head):
                 head, tail = tail, head
-            votes.append(
-                _Vote(head[0], tail[0], head[1], tail[1], action.label, action.negated, row)
-            )
+            votes.append(_Vote(head, tail, pattern.label, negated, row.annotator))
     return votes
 
 
-def _add_relations(
-    annotated: AnnotatedText,
-    votes: list[_Vote],
-    fates: Counter,
-    facts: Counter,
-) -> None:
+def _add_relations(annotated: AnnotatedText, votes: list[_Vote], result: Conversion) -> None:
     """Add the layer "relations": the union of all annotators' pairs, one label for each."""
+    fates, facts = result.fates, result.facts
     facts["sentences of the statement sets"] += 1
     if not votes:
         facts["statement sentences left out: no usable statement"] += 1
@@ -263,7 +226,7 @@ def _add_relations(
     labels = _argument_labels(votes)
     pairs: dict[tuple[Offsets, Offsets], list[_Vote]] = defaultdict(list)
     for vote in votes:
-        pairs[vote.head, vote.tail].append(vote)
+        pairs[vote.head[0], vote.tail[0]].append(vote)
     for (head, tail), own in sorted(pairs.items()):
         # Votes are sorted by annotator: in a tie the lowest annotator's first row decides.
         counts = Counter((vote.label, vote.negated) for vote in own)
@@ -271,7 +234,7 @@ def _add_relations(
         fates[RELATION] += 1
         fates[RELATION_REPEATED] += agreeing - 1
         fates[RELATION_OUTVOTED] += len(own) - agreeing
-        if len({vote.row.annotator for vote in own}) > 1:
+        if len({vote.annotator for vote in own}) > 1:
             facts["pairs with several annotators"] += 1
             facts["pairs whose annotators differ in label or negation"] += len(counts) > 1
         annotated.relations.append(
@@ -292,10 +255,9 @@ def _argument_labels(votes: list[_Vote]) -> dict[Offsets, str]:
     """One label for each argument: the most frequent one, empty only if nobody gave a class."""
     counts: dict[Offsets, Counter] = defaultdict(Counter)
     for vote in votes:
-        counts[vote.head][vote.head_label] += 1
-        counts[vote.tail][vote.tail_label] += 1
-    labels = {}
-    for offsets, counter in counts.items():
-        counter = Counter({k: n for k, n in counter.items() if k != UNKNOWN}) or counter
-        labels[offsets] = counter.most_common(1)[0][0]
-    return labels
+        for offsets, label in (vote.head, vote.tail):
+            counts[offsets][label] += 1
+    return {
+        offsets: max(own, key=lambda label: (label != UNKNOWN, own[label]))
+        for offsets, own in counts.items()
+    }

@@ -9,12 +9,10 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from importlib import resources
+from functools import cache
+from pathlib import Path
 from re import Pattern
 from typing import NamedTuple
-
-from spacy_spanmed.util.problems import CorpusError
 
 UNKNOWN = ""  # the annotator gave no class
 UNREADABLE = "-"  # a cut-off class, or a row whose columns are shifted
@@ -27,18 +25,14 @@ SYMMETRIC = frozenset({"BINDS", "ASSOCIATED_WITH"})
 class EntityClass(NamedTuple):
     """A line of the entity table.
 
-    name (str): The semantic class as it stands in the file; empty where none is given.
-    label (str): The label it becomes; empty for unknown, "-" for unreadable.
+    label (str): The label the class becomes; empty for unknown, "-" for unreadable.
     dense_rows (int): Rows of the dense sets with this class.
     arguments (int): Arguments of the statement sets with this class.
-    note (str): Why, where it isn't obvious.
     """
 
-    name: str
     label: str
     dense_rows: int
     arguments: int
-    note: str
 
 
 class ActionPattern(NamedTuple):
@@ -50,7 +44,6 @@ class ActionPattern(NamedTuple):
     pattern (Pattern): Searched in the lower-cased action.
     rows (int): Rows of the statement sets it applies to.
     actions (int): Distinct lower-cased actions it applies to.
-    note (str): What it stands for.
     """
 
     label: str
@@ -58,76 +51,14 @@ class ActionPattern(NamedTuple):
     pattern: Pattern[str]
     rows: int
     actions: int
-    note: str
 
 
 class Action(NamedTuple):
-    """What an action string means: label (str), inverse (bool), negated (bool), and the number
-    of the table's line that applied (int)."""
+    """What an action string means: the pattern that applied (ActionPattern), and whether the
+    relation is denied (bool)."""
 
-    label: str
-    inverse: bool
+    pattern: ActionPattern
     negated: bool
-    line: int
-
-
-class EntityTable:
-    """Labels of semantic classes.
-
-    classes (list[EntityClass]): The table's lines.
-    """
-
-    def __init__(self, classes: list[EntityClass]) -> None:
-        self.classes = classes
-        self._labels: dict[str, str] = {item.name: item.label for item in classes}
-
-    def label(self, name: str) -> str:
-        """RETURNS (str): The label of a class, "" for unknown, "-" for unreadable.
-        RAISES (KeyError): If the class isn't in the table."""
-        return self._labels[name]
-
-    @property
-    def labels(self) -> list[str]:
-        """RETURNS (list[str]): The labels, sorted."""
-        return sorted({item.label for item in self.classes} - {UNKNOWN, UNREADABLE})
-
-
-class RelationTable:
-    """Meanings of action strings.
-
-    patterns (list[ActionPattern]): In order of precedence; the last one matches everything.
-    negation (Pattern): Found an odd number of times in an action that denies the relation.
-    negated_rows (int): Rows of the statement sets that deny a relation.
-    """
-
-    def __init__(
-        self, patterns: list[ActionPattern], negation: Pattern[str], negated_rows: int
-    ) -> None:
-        self.patterns = patterns
-        self.negation = negation
-        self.negated_rows = negated_rows
-        self._cached = lru_cache(maxsize=None)(self._read)
-
-    def read(self, action: str) -> Action:
-        """Interpret an action string.
-
-        action (str): As it stands in the file, e.g. "Does not bind to".
-        RETURNS (Action): Its meaning.
-        """
-        return self._cached(normalize_action(action))
-
-    def _read(self, action: str) -> Action:
-        # An even number of negations cancels out: "does not dissociate".
-        negated = len(self.negation.findall(action)) % 2 == 1
-        for line, item in enumerate(self.patterns):
-            if item.pattern.search(action):
-                return Action(item.label, item.inverse, negated, line)
-        raise ValueError(f"No pattern of the relation table matches {action!r}.")
-
-    @property
-    def labels(self) -> list[str]:
-        """RETURNS (list[str]): The labels, sorted."""
-        return sorted({item.label for item in self.patterns})
 
 
 def normalize_action(action: str) -> str:
@@ -135,50 +66,48 @@ def normalize_action(action: str) -> str:
     return " ".join(action.lower().split())
 
 
-def _rows(name: str, columns: tuple[str, ...]) -> Iterator[dict[str, str]]:
-    path = resources.files("scripts.nero") / name
-    with path.open(encoding="utf-8") as stream:
+def _rows(name: str) -> Iterator[dict[str, str]]:
+    with Path(__file__).with_name(name).open(encoding="utf-8") as stream:
         lines = (line for line in stream if not line.startswith("#"))
-        reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        if tuple(reader.fieldnames or ()) != columns:
-            raise CorpusError(f"{name}: expected the columns {', '.join(columns)}.")
-        yield from reader
+        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def load_entity_table() -> EntityTable:
-    """RETURNS (EntityTable): The packaged table of semantic classes."""
-    columns = ("class", "label", "dense_rows", "arguments", "note")
-    return EntityTable(
-        [
-            EntityClass(
-                "" if row["class"] == "(none)" else row["class"],
-                "" if row["label"] == "(unknown)" else row["label"],
-                int(row["dense_rows"]),
-                int(row["arguments"]),
-                row["note"],
-            )
-            for row in _rows("nero_entities.tsv", columns)
-        ]
-    )
-
-
-def load_relation_table() -> RelationTable:
-    """RETURNS (RelationTable): The packaged table of action patterns."""
-    columns = ("label", "direction", "rows", "actions", "pattern", "note")
-    patterns: list[ActionPattern] = []
-    negation: Pattern[str] | None = None
-    negated_rows = 0
-    for row in _rows("nero_relations.tsv", columns):
-        pattern = re.compile(row["pattern"])
-        if row["label"] == "(negated)":
-            negation, negated_rows = pattern, int(row["rows"])
-            continue
-        inverse = row["direction"] == "inverse"
-        patterns.append(
-            ActionPattern(
-                row["label"], inverse, pattern, int(row["rows"]), int(row["actions"]), row["note"]
-            )
+@cache
+def load_entity_table() -> dict[str, EntityClass]:
+    """RETURNS (dict[str, EntityClass]): By semantic class, which is empty where none is given."""
+    names = {"(none)": "", "(unknown)": UNKNOWN}
+    return {
+        names.get(row["class"], row["class"]): EntityClass(
+            names.get(row["label"], row["label"]), int(row["dense_rows"]), int(row["arguments"])
         )
-    if negation is None:
-        raise CorpusError("nero_relations.tsv: the line (negated) is missing.")
-    return RelationTable(patterns, negation, negated_rows)
+        for row in _rows("nero_entities.tsv")
+    }
+
+
+@cache
+def load_relation_table() -> list[ActionPattern]:
+    """RETURNS (list[ActionPattern]): In order of precedence. First the one that isn't a relation
+    but, found an odd number of times in an action, denies one; the last one matches everything."""
+    return [
+        ActionPattern(
+            row["label"],
+            row["direction"] == "inverse",
+            re.compile(row["pattern"]),
+            int(row["rows"]),
+            int(row["actions"]),
+        )
+        for row in _rows("nero_relations.tsv")
+    ]
+
+
+def read_action(action: str) -> Action:
+    """RETURNS (Action): The meaning of an action string of the file, e.g. "Does not bind to"."""
+    return _read(normalize_action(action))
+
+
+@cache
+def _read(action: str) -> Action:
+    negation, *patterns = load_relation_table()
+    # An even number of negations cancels out: "does not dissociate".
+    negated = len(negation.pattern.findall(action)) % 2 == 1
+    return Action(next(item for item in patterns if item.pattern.search(action)), negated)

@@ -7,7 +7,6 @@ may go on from its checkpoints. Which code counts is told by folders, see :func:
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -23,7 +22,6 @@ from ..util import text_files
 from ..util.provenance import file_sha256
 from .checkpoints import is_checkpoint
 
-PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers", "numpy", "spacy")
 # Settings that change neither the data nor the weights; what is excluded counts with its content.
 COSMETIC = {"log_every", "checkpoint_every", "accumulate_gradient", "exclude"}
 COSMETIC_SECTIONS = {"paths", "logging"}
@@ -91,17 +89,6 @@ def run_fingerprint(identity: dict[str, dict[str, Any]]) -> str:
     RETURNS (str): 16 hexadecimal digits.
     """
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of Python and the packages a run depends on; None for one run from source."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            found[package] = None
-    return found
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from ..util.files import write_atomically, write_json
-from ..util.provenance import file_sha256, git_commit
+from ..util.provenance import file_sha256, git_commit, versions
 from . import checkpoints, record
 from .config import Paths, Precision, PretrainSettings
 from .distributed import connect_workers, lost_worker_explained, on_main
@@ -176,7 +176,7 @@ class _Run:
             "seed": settings.system.seed,
             "git_commit": self.commit,
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "versions": record.versions(),
+            "versions": versions(),
             "data": {**self.data, **texts},
             "train_documents": sequences.documents,
             "train_word_pieces": sequences.tokens,

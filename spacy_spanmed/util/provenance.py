@@ -1,11 +1,14 @@
-"""Where figures come from: the commit, and what was read, by its hash."""
+"""Where figures come from: the commit, the versions of packages, and what was read, by its hash."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import platform
 import subprocess
 from pathlib import Path
 
+PACKAGES = ("spacy-spanmed", "torch", "transformers", "accelerate", "tokenizers", "numpy", "spacy")
 DIRTY = "-dirty"  # behind a commit: tracked files differ from it
 
 
@@ -18,6 +21,18 @@ def git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None
+
+
+def versions() -> dict[str, str | None]:
+    """RETURNS (dict[str, str | None]): Versions of Python and the packages a run depends on; None
+    for one run from source."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
+    return found
 
 
 def file_sha256(path: Path) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+
+import srsly
+
+from .files import write_atomically
 
 # What the package's wheel is built of
 SOURCE_FOLDERS = ("spacy_spanmed", "configs")
@@ -32,10 +33,11 @@ def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path)
         # `spacy package` writes into the pipeline's folder if it is told to keep meta.json: a copy
         staged = Path(folder) / "pipeline"
         shutil.copytree(model, staged)
-        meta = json.loads((staged / "meta.json").read_text(encoding="utf8"))
+        meta = srsly.read_json(staged / "meta.json")
         if metrics is not None:
-            meta["performance"] = read_performance(metrics)
-        (staged / "meta.json").write_text(json.dumps(meta, indent=2), encoding="utf8")
+            scores = srsly.read_json(metrics)
+            meta["performance"] = {key: score for key, score in scores.items() if key != "meta"}
+        srsly.write_json(staged / "meta.json", meta)
         packages = Path(folder) / "packages"
         packages.mkdir()
         package = ["-m", "spacy", "package", str(staged), str(packages), "--build", "wheel"]
@@ -52,8 +54,7 @@ def build_wheels(model: Path, output: Path, metrics: Path | None, project: Path)
             for old in output.glob(f"{prefix}-*.whl"):
                 old.unlink()
             target = output / built.name
-            shutil.copyfile(built, target.with_suffix(".part"))
-            os.replace(target.with_suffix(".part"), target)
+            write_atomically(target, built.read_bytes())
             wheels.append(target)
     return wheels
 
@@ -70,14 +71,10 @@ def copy_sources(project: Path, target: Path) -> None:
         shutil.copy(project / part, target / part)
 
 
-def read_performance(metrics: Path) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The scores in a result file of `spanmed evaluate`."""
-    data = json.loads(metrics.read_text(encoding="utf8"))
-    return {key: value for key, value in data.items() if key != "meta"}
-
-
-def is_installed(wheel: Path) -> bool:
-    """Whether just this wheel is what is installed (by its content, which RECORD lists)."""
+def install(wheel: Path) -> bool:
+    """Install a wheel into this environment, without its dependencies, unless just this one is
+    installed (by its content, which RECORD lists). RETURNS (bool): Whether anything had to be
+    done."""
     distribution, version = wheel.name.split("-")[:2]
     with zipfile.ZipFile(wheel) as archive:
         record = archive.read(f"{distribution}-{version}.dist-info/RECORD").decode("utf8")
@@ -85,14 +82,8 @@ def is_installed(wheel: Path) -> bool:
     try:
         installed = importlib.metadata.distribution(distribution).read_text("RECORD") or ""
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return wanted <= set(installed.splitlines())
-
-
-def install(wheel: Path) -> bool:
-    """Install a wheel into this environment, without its dependencies. RETURNS (bool): Whether
-    anything had to be done."""
-    if is_installed(wheel):
+        installed = ""
+    if wanted <= set(installed.splitlines()):
         return False
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall"]
     _run([*pip, str(wheel)])

@@ -7,7 +7,7 @@ from spacy.util import load_config
 from typer.testing import CliRunner
 
 from benchmarks import ablation
-from benchmarks.ablation import read_plan, run_plan, summarise
+from benchmarks.ablation import read_plan, read_records, summarise
 from benchmarks.cli import app
 from tests import ROOT
 
@@ -66,23 +66,34 @@ def test_plans_of_the_project(monkeypatch, name, variant):
         load_config(plan.config, overrides=run.settings)  # names no section that the config lacks
 
 
-def test_what_has_a_result_is_not_run_again(plan, trained):
+def test_what_has_a_result_is_not_run_again(plan, trained, tmp_path, monkeypatch):
     saved = []
-    work = read_plan(plan)
-    records = run_plan(work, [], variants=["wide"], save=lambda found: saved.append(list(found)))
-    assert [len(found) for found in saved] == [1, 2, 3, 4]
+    write = ablation.write_json
+    monkeypatch.setattr(
+        ablation, "write_json", lambda path, data: (saved.append(data), write(path, data))
+    )
+
+    def compare(*options):
+        command = ["ablation", str(plan), "--json", str(tmp_path / "out.json"), *options]
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, result.output
+        return read_records(tmp_path / "out.json")
+
+    compare("--variant", "wide")
+    assert [len(data["runs"]) for data in saved] == [1, 2, 3, 4]
     assert {run.variant for run in trained} == {"wide"}
-    records = run_plan(work, records, save=lambda found: None)
+    records = compare()
     assert len(trained) == len(records) == 8
-    assert run_plan(work, records, save=lambda found: None) == records
+    assert compare() == records
     assert len(trained) == 8
     # A comment, and a setting that the plan overrides, make no difference
-    work.config.write_text(CONFIG.replace("dropout = 0.0", "# of all\ndropout = 0.5"))
-    assert run_plan(work, records, save=lambda found: None) == records
-    work.config.write_text(CONFIG + "patience = 3\n")  # another config is another comparison
-    assert len(run_plan(work, records, save=saved.append)) == 8
+    config = read_plan(plan).config
+    config.write_text(CONFIG.replace("dropout = 0.0", "# of all\ndropout = 0.5"))
+    assert compare() == records
+    config.write_text(CONFIG + "patience = 3\n")  # another config is another comparison
+    assert len(compare()) == 16  # no result is lost
     assert len(trained) == 16
-    assert len(saved[-1]) == 16  # no result is lost
+    assert len(saved[-1]["runs"]) == len(saved[-1]["other_runs"]) == 8
 
 
 def test_results_of_other_settings_stay_apart(plan, trained, tmp_path):

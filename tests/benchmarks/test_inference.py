@@ -10,9 +10,13 @@ from typer.testing import CliRunner
 
 from benchmarks import inference
 from benchmarks.cli import app
-from benchmarks.stock.pipeline import GIVEN_ENTITIES, build_stock_pipeline
-from benchmarks.stock.relations import StockRelations, build_stock_pair_scorer
-from benchmarks.texts import PAPER_WORDS, make_groups, read_texts
+from benchmarks.inference import PAPER_WORDS, make_groups, read_texts
+from benchmarks.stock_pipeline import (
+    GIVEN_ENTITIES,
+    StockRelations,
+    build_stock_pair_scorer,
+    build_stock_pipeline,
+)
 from spacy_spanmed.encoder.cpu.precision import resolve_precision
 from tests.conftest import TEXTS
 
@@ -50,10 +54,9 @@ def make_relations(max_length, labels=("BINDS", "INHIBITS")):
     pipe = StockRelations(
         spacy.blank("en").vocab,
         build_stock_pair_scorer(token_numbers(), reduce_mean()),
+        labels=labels,
         max_length=max_length,
     )
-    for label in labels:
-        pipe.add_label(label)
     doc = make_doc(pipe.vocab, (0, 1), (2, 3))
     pipe.initialize(lambda: [spacy.training.Example(doc, doc)])
     return pipe

@@ -5,10 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks import cli as bench
-from benchmarks import pretraining
+from benchmarks import pretraining, stock_mlm
 from benchmarks.cli import app
 from benchmarks.pretraining import Clock
-from benchmarks.stock import mlm
 from spacy_spanmed.pretraining.config import Training
 from tests.pretraining.conftest import make_texts, write_jsonl
 
@@ -21,7 +20,7 @@ def run(*args):
 
 def test_stock_blocks_are_the_joined_texts(tokenizer):
     texts = make_texts(10)
-    blocks = mlm.Sequences(texts, tokenizer, 32)
+    blocks = stock_mlm.group_texts(texts, tokenizer, 32)
     stream = [i for text in texts for i in tokenizer(text)["input_ids"]]
     assert len(blocks) == len(stream) // 32
     joined = [i for row in blocks for i in row["input_ids"]]
@@ -31,8 +30,8 @@ def test_stock_blocks_are_the_joined_texts(tokenizer):
 
 
 def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
-    model = mlm.load_stock_model(str(tiny_encoder))
-    ours = mlm.as_pretraining_model(model, 32)
+    model = stock_mlm.load_stock_model(str(tiny_encoder))
+    ours = stock_mlm.as_pretraining_model(model, 32)
     assert ours.encoder is model.bert
     state = model.state_dict()
     assert ours.mlm.dense.weight.equal(state["cls.predictions.transform.dense.weight"])
@@ -41,10 +40,10 @@ def test_both_recipes_are_measured_by_the_same_code(tiny_encoder):
 
 def test_stock_takes_our_optimizer_if_told(tiny_encoder, tokenizer, tmp_path):
     def make(**settings):
-        model = mlm.load_stock_model(str(tiny_encoder))
-        blocks = mlm.Sequences(make_texts(10), tokenizer, 32)
+        model = stock_mlm.load_stock_model(str(tiny_encoder))
+        blocks = stock_mlm.group_texts(make_texts(10), tokenizer, 32)
         sizes = {"collator": "token", "batch_size": 2, "steps": 20, "seed": 0}
-        return model, mlm.make_stock_trainer(
+        return model, stock_mlm.make_stock_trainer(
             model, tokenizer, blocks, output=str(tmp_path), **sizes, **settings
         )
 
@@ -91,7 +90,7 @@ def test_stock_is_timed_in_a_process_of_its_own(config_file, monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("stock ran in the process of ours")
 
-    monkeypatch.setattr(pretraining, "_train_stock", fail)
+    monkeypatch.setattr(stock_mlm, "make_stock_trainer", fail)
     result = run(config_file, *SIZES[:-1], "1")
     assert result.exit_code == 0, result.output
 

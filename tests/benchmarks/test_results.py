@@ -52,14 +52,14 @@ def test_files_say_where_they_come_from_and_are_shown():
 
     results = Results(ROOT / "results")
     whole = _render("results.md.jinja", results)
-    for name, result in list(results.files.items()):
+    for name, result in list(results.items()):
         for run in result.get("runs", [result]):
             assert len(get_origin(run)["commit"]) == 40, name
         assert get_origin(result)["date"] or "runs" in result, name
         if name != "test":  # without it there is no page
-            del results.files[name]
+            del results[name]
             assert _render("results.md.jinja", results) != whole, name
-            results.files[name] = result
+            results[name] = result
 
 
 def test_tables_come_from_the_files(folder):

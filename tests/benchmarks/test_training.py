@@ -45,7 +45,7 @@ def logs(monkeypatch):
     """Hand-made logs in place of trainings. RETURNS (list): What was asked for."""
     asked = []
 
-    def run_training(name, config, *, gpu_id, target, show):
+    def run_training(name, config, *, gpu_id, target):
         asked.append((name, target, config))
         return {"stock": STOCK, "ours": OURS}[name]
 
@@ -180,7 +180,7 @@ def test_a_target_that_is_reached_stops_the_training(corpus, tiny_letters, tmp_p
         eval_frequency=5,
         log=tmp_path / "ours.jsonl",
     )
-    found = training.run_training("ours", config, target=0.0, show=lambda text: None)
+    found = training.run_training("ours", config, target=0.0)
     assert found[0].step == 0 and found[-1].step < 10_000
 
 

@@ -6,18 +6,15 @@ import pytest
 
 from scripts.nero import sentences as nero
 from scripts.nero.rows import decode_line, read_rows
-from scripts.nero.tables import load_entity_table, load_relation_table
 from spacy_spanmed.util.problems import CorpusError
 from tests.scripts.nero_tsv import row_bytes, statement_bytes, write_tsv
-
-ENTITIES, RELATIONS = load_entity_table(), load_relation_table()
 
 
 @pytest.fixture
 def convert(tmp_path):
     def run(*rows):
         path = write_tsv(tmp_path / "nero.tsv", rows)
-        return nero.convert(read_rows(path), ENTITIES, RELATIONS, str(path))
+        return nero.convert(read_rows(path), str(path))
 
     return run
 
@@ -268,7 +265,7 @@ def test_order_of_rows_doesnt_matter(tmp_path):
     for seed in range(5):
         random.Random(seed).shuffle(rows)
         path = write_tsv(tmp_path / "a.tsv", rows)
-        results.append(nero.convert(read_rows(path), ENTITIES, RELATIONS, "a"))
+        results.append(nero.convert(read_rows(path), "a"))
     assert all(result == results[0] for result in results)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter, defaultdict
+from importlib.resources import files
 from itertools import combinations
 
 import pytest
@@ -10,7 +11,15 @@ import spacy
 from scripts.nero.build import DEV_DOCS, TEST_DOCS, make_docs, select, split_corpus
 from scripts.nero.rows import find_nero_file, read_rows
 from scripts.nero.sentences import DENSE_SETS, MENTION, RELATION, convert
-from scripts.nero.tables import SYMMETRIC, load_entity_table, load_relation_table, normalize_action
+from scripts.nero.tables import (
+    SYMMETRIC,
+    UNKNOWN,
+    UNREADABLE,
+    load_entity_table,
+    load_relation_table,
+    normalize_action,
+    read_action,
+)
 from spacy_spanmed.corpora.alignment import lost_mentions
 from spacy_spanmed.corpora.convert import SPLITS
 from spacy_spanmed.doc.layers import get_layers
@@ -28,7 +37,7 @@ def rows():
 
 @pytest.fixture(scope="module")
 def corpus(rows):
-    return split_corpus(convert(rows, load_entity_table(), load_relation_table(), "NERO"))
+    return split_corpus(convert(rows, "NERO"))
 
 
 def test_fates_add_up_to_the_file(corpus, rows):
@@ -46,27 +55,30 @@ def test_entity_table_counts_equal_the_files(rows):
         name for row in rows if row.procset not in DENSE_SETS for name in (row.class1, row.class2)
     )
     table = load_entity_table()
-    assert {c.name: c.dense_rows for c in table.classes if c.dense_rows} == dense
-    assert {c.name: c.arguments for c in table.classes if c.arguments} == arguments
-    assert len({c.name for c in table.classes}) == len(table.classes)
-    assert len(table.labels) == 17
+    assert {name: c.dense_rows for name, c in table.items() if c.dense_rows} == dense
+    assert {name: c.arguments for name, c in table.items() if c.arguments} == arguments
+    lines = files("scripts.nero").joinpath("nero_entities.tsv").read_text("utf8").splitlines()
+    assert len(table) == sum(not line.startswith("#") for line in lines) - 1  # no class twice
+    assert len({c.label for c in table.values()} - {UNKNOWN, UNREADABLE}) == 17
 
 
 def test_relation_table_counts_equal_the_files(rows):
-    table = load_relation_table()
+    negation, *patterns = load_relation_table()
     lines, negated = Counter(), 0
     actions = defaultdict(set)
     for row in rows:
         if row.procset not in DENSE_SETS:
-            action = table.read(row.action)
-            lines[action.line] += 1
+            action = read_action(row.action)
+            lines[action.pattern] += 1
             negated += action.negated
-            actions[action.line].add(normalize_action(row.action))
-    for i, item in enumerate(table.patterns):
-        assert (item.rows, item.actions) == (lines[i], len(actions[i])), item.pattern
-    assert table.negated_rows == negated
-    assert len(table.labels) == 12
-    assert set(table.labels) >= SYMMETRIC
+            actions[action.pattern].add(normalize_action(row.action))
+    for item in patterns:
+        assert (item.rows, item.actions) == (lines[item], len(actions[item])), item.pattern
+    assert len(patterns) == len(set(patterns))
+    assert (negation.label, negation.rows) == ("(negated)", negated)
+    labels = {item.label for item in patterns}
+    assert len(labels) == 12
+    assert labels >= SYMMETRIC
 
 
 def test_split_sizes_layers_and_annotators(corpus):

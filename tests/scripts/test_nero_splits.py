@@ -4,8 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.nero.near_duplicates import near_duplicate_pairs, normalize_text
-from scripts.nero.splits import MAX_HELD_OUT_CLUSTER, assign_splits, cluster, proportional
+from scripts.nero.splits import (
+    MAX_HELD_OUT_CLUSTER,
+    assign_splits,
+    cluster,
+    near_duplicate_pairs,
+    normalize_text,
+    proportional,
+)
 from spacy_spanmed.corpora.convert import stable_hash
 
 

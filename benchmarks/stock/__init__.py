@@ -1,1 +1,0 @@
-"""What a user would build without this package, of the stock parts, to measure ours against."""
