@@ -40,6 +40,8 @@ from spacy_spanmed.util.problems import CorpusError, Problems
 from .common import Output, Rounds, errors, write_figures
 from .stock_pipeline import GIVEN_ENTITIES, MAX_LENGTH, build_stock_pipeline
 
+ABSTRACTS = Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz")
+SENTENCES = Path("corpus/test.spacy")
 PIPES = ("transformer", "span_ner", "relation_extractor")
 PAPER_WORDS = 5000  # of a document made by joining abstracts
 LONG_WORDS = 1000  # a text with at least so many counts as a paper
@@ -71,7 +73,7 @@ def inference(
         typer.Option(
             help="File or folder: .spacy data, a corpus in any format, .txt with a text a line, "
             "JSON lines, papers in XML ... May be repeated, for abstracts and papers. Default: "
-            "BC5CDR's test abstracts."
+            "BC5CDR's test abstracts if they are in assets/, else the project's test set."
         ),
     ] = None,
     rounds: Rounds = 3,
@@ -100,7 +102,7 @@ def inference(
     """
     with errors(json):
         check_precision(precision)
-        places = text or [Path("assets/bc5cdr/CDR_TestSet.PubTator.txt.gz")]
+        places = text or [find_default()]
         groups = make_groups(chain.from_iterable(map(read_texts, places)), texts)
         typer.echo(f"Loading {model}")
         setup_gpu(gpu_id, silent=True)
@@ -114,6 +116,18 @@ def inference(
         typer.echo(f"The smaller ratio: {result['ratio']:.2f} x")
         read = {"model": model, "text": [str(place) for place in places]}
         write_figures(json, {**result, **read}, context.obj)
+
+
+def find_default() -> Path:
+    """RETURNS (Path): BC5CDR's test abstracts; without them what `make model` tests on, which are
+    single sentences, as a message says."""
+    if ABSTRACTS.exists() or not SENTENCES.exists():
+        return ABSTRACTS
+    typer.echo(
+        f"No {ABSTRACTS} (`python -m spacy project assets` fetches it): timed on the sentences of "
+        f"{SENTENCES} instead."
+    )
+    return SENTENCES
 
 
 def read_texts(path: Path) -> Iterator[str]:

@@ -231,3 +231,15 @@ def test_errors_in_one_line(model, lines, tmp_path):
         assert result.exit_code == 1, arguments
         assert message in result.output and "Traceback" not in result.output
         assert result.output.count("Error:") == 1
+
+
+def test_default_texts(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert inference.find_default() == inference.ABSTRACTS  # whose absence is then an error
+    inference.SENTENCES.parent.mkdir()
+    inference.SENTENCES.touch()
+    assert inference.find_default() == inference.SENTENCES
+    assert "project assets" in capsys.readouterr().out
+    inference.ABSTRACTS.parent.mkdir(parents=True)
+    inference.ABSTRACTS.touch()
+    assert inference.find_default() == inference.ABSTRACTS
