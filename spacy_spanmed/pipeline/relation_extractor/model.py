@@ -22,10 +22,10 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ...encoder.torch_layer import (
-    check_lengths,
+    ModuleShim,
     get_shim,
     init_on_tokens,
-    make_torch_layer,
+    read_tokens,
     run_on_tokens,
 )
 from .attention import attend, count_at_once
@@ -167,19 +167,17 @@ def build_pair_scorer(
             "context_margin must be at least 0 and context_window at least 1, not "
             f"{context_margin} and {context_window}."
         )
-    model = make_torch_layer(
+    settings = {"hidden": hidden_size, "evidence": evidence}
+    return Model(
         "pair_scorer",
-        PairClassifier,
-        {"hidden": hidden_size, "evidence": evidence},
         # Not in attrs, which are stored with the weights and would win over the config
         partial(forward, margin=context_margin, window=context_window),
-        init,
+        init=init,
         layers=[tok2vec],
         dims={"nO": nO},
-        learn_rate_factor=learn_rate_factor,
+        attrs={"entity_labels": []},
+        shims=[ModuleShim(PairClassifier, settings, learn_rate_factor)],
     )
-    model.attrs["entity_labels"] = []
-    return model
 
 
 def init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
@@ -251,11 +249,8 @@ def forward(
     RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated".
     """
     docs, candidates = inputs
-    tok2vec, shim = model.layers[0], get_shim(model)
-    if shim._model is None:
-        raise ValueError("The pair scorer is not initialized: call nlp.initialize() first.")
-    X, backprop_tok2vec = tok2vec(docs, is_train)
-    check_lengths(docs, X)
+    shim = get_shim(model)
+    X, backprop_tok2vec = read_tokens(model, docs, is_train)
     batch = index_pairs(
         [len(doc) for doc in docs],
         candidates,
@@ -281,15 +276,12 @@ def resize_entity_labels(model: Model) -> None:
     shim = get_shim(model)
     if shim._model is None:
         return
-    old, known = shim._model, shim.settings["nL"]
-    count = len(model.attrs["entity_labels"]) + 1
-    new = PairClassifier(**{**shim.settings, "nL": count})
-    state = old.state_dict()
+    state = shim._model.state_dict()
     table = state["label.weight"]
-    unknown = table[UNKNOWN_LABEL].expand(count - known, -1)
+    count = len(model.attrs["entity_labels"]) + 1
+    unknown = table[UNKNOWN_LABEL].expand(count - len(table), -1)
     state["label.weight"] = torch.cat([table, unknown])
-    new.load_state_dict(state)
-    shim.replace(new, nL=count)
+    shim.create(nL=count).load_state_dict(state)
 
 
 def resize_output(model: Model, nO: int) -> None:
@@ -301,16 +293,10 @@ def resize_output(model: Model, nO: int) -> None:
     model.set_dim("nO", nO, force=True)
     if shim._model is None:
         return
-    old, known = shim._model, shim.settings["nO"]
-    new = PairClassifier(**{**shim.settings, "nO": nO})
-    state = {k: v for k, v in old.state_dict().items() if not k.startswith("output.")}
-    new.load_state_dict(state, strict=False)
-    with torch.no_grad():
-        for name in ("weight", "bias"):
-            source, target = getattr(old.output, name), getattr(new.output, name)
-            target[:known] = source[:known]
-            target[-1] = source[-1]  # "negated" stays last
-            # A new label starts unlikely: predictions don't change before training, even of two
-            # concepts with thousands of pairs of mentions, which add up in their pooling.
-            target[known:-1] = 0.0 if name == "weight" else -14.0
-    shim.replace(new, nO=nO)
+    state, known = shim._model.state_dict(), shim.settings["nO"]
+    # A new label starts unlikely: predictions don't change before training, even of two concepts
+    # with thousands of pairs of mentions, which add up in their pooling. "negated" stays last.
+    for name, start in (("output.weight", 0.0), ("output.bias", -14.0)):
+        new = state[name].new_full((nO - known, *state[name].shape[1:]), start)
+        state[name] = torch.cat([state[name][:known], new, state[name][known:]])
+    shim.create(nO=nO).load_state_dict(state)
