@@ -153,7 +153,7 @@ def inference(
     from spacy.cli._util import setup_gpu
 
     from spacy_spanmed.cli.evaluate import load_pipeline
-    from spacy_spanmed.encoder.cpu.precision import check_precision
+    from spacy_spanmed.encoder.cpu.machine import check_precision
 
     from .inference import run_benchmark
     from .texts import make_groups, read_texts

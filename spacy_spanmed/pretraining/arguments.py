@@ -11,7 +11,7 @@ import torch
 from accelerate import PartialState
 from transformers import TrainingArguments
 
-from ..encoder.cpu.precision import resolve_precision
+from ..encoder.cpu.machine import resolve_precision
 from . import checkpoints
 from .config import Precision, PretrainSettings
 

@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.trainer import Trainer
 
-from ..encoder.cpu.memory import keep_freed_memory
+from ..encoder.cpu.machine import keep_freed_memory
 from . import checkpoints
 from .config import PretrainSettings, Training
 from .encoder_files import WEIGHTS_FILE

@@ -212,8 +212,8 @@ class _Drawing:
                 side *= 1 + sum(route.side * side > 0 for route in routes)
             routes.append(Route(parts, side, link.negated))
         taken: dict[tuple[int, int], list[Part]] = defaultdict(list)  # by line and lane
-        parts = (part for route in routes for part in route.parts)
-        for part in sorted(parts, key=lambda part: part.high - part.low):
+        every = (part for route in routes for part in route.parts)
+        for part in sorted(every, key=lambda part: part.high - part.low):
             lanes = (i for i in count() if all(map(part.is_beside, taken[part.line, i])))
             part.lane = next(lanes)
             taken[part.line, part.lane].append(part)

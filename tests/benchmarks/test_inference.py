@@ -13,7 +13,7 @@ from benchmarks.cli import app
 from benchmarks.stock.pipeline import GIVEN_ENTITIES, build_stock_pipeline
 from benchmarks.stock.relations import StockRelations, build_stock_pair_scorer
 from benchmarks.texts import PAPER_WORDS, make_groups, read_texts
-from spacy_spanmed.encoder.cpu.precision import resolve_precision
+from spacy_spanmed.encoder.cpu.machine import resolve_precision
 from tests.conftest import TEXTS
 
 LINES = [item[0] for item in TEXTS]
