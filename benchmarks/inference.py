@@ -31,7 +31,7 @@ from spacy_spanmed.cli.data import load_pipeline
 from spacy_spanmed.corpora.docbin import is_docs
 from spacy_spanmed.corpora.formats import detect_format
 from spacy_spanmed.corpora.reading import iter_texts
-from spacy_spanmed.encoder.cpu.precision import check_precision
+from spacy_spanmed.encoder.cpu.machine import check_precision
 from spacy_spanmed.encoder.shim import find_encoders
 from spacy_spanmed.pretraining.texts.reading import TextOptions
 from spacy_spanmed.pretraining.texts.sources import read_texts as read_plain_texts

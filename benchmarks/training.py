@@ -25,7 +25,7 @@ from thinc.api import Config
 
 from spacy_spanmed.cli.common import GpuId, fail
 from spacy_spanmed.corpora.docbin import is_docs
-from spacy_spanmed.encoder.cpu.precision import resolve_precision
+from spacy_spanmed.encoder.cpu.machine import resolve_precision
 from spacy_spanmed.encoder.resolving import resolve_encoder
 
 from . import training_log

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spacy_spanmed.encoder.cpu.precision import resolve_precision
+from spacy_spanmed.encoder.cpu.machine import resolve_precision
 from tests import ROOT
 
 # The whole workflow takes minutes: `pytest -m "not slow"` leaves it out

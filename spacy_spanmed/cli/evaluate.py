@@ -4,8 +4,7 @@ The scores are those of `nlp.evaluate`, hence the same as `python -m spacy evalu
 command prints a fixed choice of them, this one prints them all.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,31 +119,21 @@ def evaluate_examples(
     with Progress(*columns, console=console or Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Documents", total=len(examples))
 
-        def advance() -> None:
-            progress.advance(task)
-            if progress.tasks[0].finished:
-                progress.update(task, description="Scoring")
+        pipe = nlp.pipe
 
-        with _watch_pipe(nlp, advance):
+        def watched(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            for doc in pipe(*args, **kwargs):
+                yield doc
+                progress.advance(task)
+                if progress.tasks[0].finished:
+                    progress.update(task, description="Scoring")
+
+        # `nlp.evaluate` has no hook, and only through it are scores those of `spacy evaluate`
+        nlp.pipe = watched  # type: ignore[method-assign]
+        try:
             return nlp.evaluate(examples, batch_size=batch_size)
-
-
-@contextmanager
-def _watch_pipe(nlp: Language, advance: Callable[[], None]) -> Iterator[None]:
-    """Have `nlp.pipe` report each Doc. `nlp.evaluate` has no hook of its own, and going through
-    it is what keeps the scores equal to those of `spacy evaluate`."""
-    pipe = nlp.pipe
-
-    def watched(*args: Any, **kwargs: Any) -> Iterator[Any]:
-        for doc in pipe(*args, **kwargs):
-            yield doc
-            advance()
-
-    nlp.pipe = watched  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        delattr(nlp, "pipe")  # the method of the class shows again
+        finally:
+            delattr(nlp, "pipe")  # the method of the class shows again
 
 
 def describe_run(

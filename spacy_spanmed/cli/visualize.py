@@ -19,7 +19,7 @@ from ..corpora.documents import SourceDocument
 from ..corpora.reading import iter_texts, predict
 from ..util.files import write_atomically
 from ..util.problems import SKIP, CorpusError, Problems
-from ..util.text_files import file_stem, open_bytes, printable
+from ..util.text_files import BOM, decode, file_stem, open_bytes, printable
 from ..visualize import render_html, render_svg
 from .common import GpuId, document_progress, errors_in_one_line, print_left_out
 from .data import load_pipeline
@@ -74,7 +74,7 @@ def visualize(
     Example: spanmed visualize "Cisplatin causes acute renal failure." -o found.svg
     """
     with errors_in_one_line(output):
-        path = find_file(source)
+        path = _find_file(source)
         if output.is_dir():
             raise CorpusError(f"{output}: a folder. Name a file in it.")
         if path is not None and output.exists() and output.samefile(path):
@@ -82,21 +82,20 @@ def visualize(
         if path is not None and is_docs(path):
             docs, left_out = _read_docs(path, model, limit, gpu_id)
         else:
-            text = read_text(path) if path is not None else _take_text(source)
+            text = _read_text(source, path)
             name = file_stem(path) if path is not None else ""
             documents = iter([SourceDocument(name, text, place=str(path or "The text"))])
             docs, left_out = _predict(documents, model or DEFAULT_MODEL, limit, gpu_id)
-        default = path.name if path is not None else "Entities and relations"
+        if title is None:
+            title = printable(path.name) if path is not None else "Entities and relations"
+        is_picture = output.suffix.lower() == ".svg"
         try:
-            if output.suffix.lower() == ".svg":
-                if len(docs) != 1:
-                    raise ValueError(
-                        f"{len(docs):,} documents, but a picture shows one. Choose the first with "
-                        "--limit 1, or write an .html file."
-                    )
-                page = render_svg(docs[0], nested)
-            else:
-                page = render_html(docs, title if title is not None else printable(default), nested)
+            if is_picture and len(docs) != 1:
+                raise ValueError(
+                    f"{len(docs):,} documents, but a picture shows one. Choose the first with "
+                    "--limit 1, or write an .html file."
+                )
+            page = render_svg(docs[0], nested) if is_picture else render_html(docs, title, nested)
         except ValueError as error:
             raise CorpusError(f"{path or 'The text'}: {error}") from None
         write_atomically(output, page.encode("utf8"))
@@ -106,10 +105,9 @@ def visualize(
     typer.echo(printable(f"Wrote {output}: {len(docs):,} document{'s' * (len(docs) != 1)}"))
 
 
-def find_file(source: str) -> Path | None:
+def _find_file(source: str) -> Path | None:
     """Tell a file from a text.
 
-    source (str): What was given.
     RETURNS (Optional[Path]): The file or folder, or None for a text.
     RAISES (CorpusError): If it looks like a path, but nothing is there; on a folder without
         .spacy files; and on corpora, which have to be converted first.
@@ -133,32 +131,16 @@ def find_file(source: str) -> Path | None:
     return None
 
 
-def read_text(path: Path) -> str:
-    """Read a text file as one document.
-
-    path (Path): UTF-8, plain or gzipped. A byte order mark at its start is removed.
-    RETURNS (str): The text.
-    RAISES (CorpusError): If it isn't UTF-8.
-    """
-    with open_bytes(path) as file:
-        data = file.read()
-    return _decode(data, str(path))
-
-
-def _decode(data: bytes, place: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{place}: byte {data[error.start]:#04x}, number {error.start + 1}, is not UTF-8. Is "
-            "it a text? If so, convert it to UTF-8, for example with iconv."
-        ) from None
-
-
-def _take_text(source: str) -> str:
-    if source == STANDARD_INPUT:
-        return _decode(sys.stdin.buffer.read(), "Standard input")
-    return _decode(os.fsencode(source), "The text")  # the command line's bytes, as they were
+def _read_text(source: str, path: Path | None) -> str:
+    """RETURNS (str): The text given, or that of the file: UTF-8, plain or gzipped."""
+    if path is not None:
+        with open_bytes(path) as file:
+            data, place = file.read(), str(path)
+    elif source == STANDARD_INPUT:
+        data, place = sys.stdin.buffer.read(), "Standard input"
+    else:  # the command line's bytes, as they were
+        data, place = os.fsencode(source), "The text"
+    return decode(data.removeprefix(BOM), place, Problems(hint=""))
 
 
 def _read_docs(path: Path, model: str | None, limit: int, gpu_id: int) -> Found:
@@ -184,11 +166,9 @@ def _predict(texts: Iterator[SourceDocument], model: str, limit: int, gpu_id: in
 
 
 def _count(rest: Iterator[object]) -> int:
-    if next(rest, None) is None:
-        return 0
+    number = 0
     with document_progress("Counting the rest") as show:
-        number = 1
-        for number, _ in enumerate(rest, start=2):
+        for number, _ in enumerate(rest, start=1):
             show(number)
     return number
 

@@ -23,7 +23,7 @@ import math
 import operator
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from spacy.tokens import Doc, Span
 
@@ -76,6 +76,9 @@ class ConceptRelationTuple(NamedTuple):
     negated: bool = False
 
 
+TupleT = TypeVar("TupleT", RelationTuple, ConceptRelationTuple)
+
+
 class Relation(NamedTuple):
     """A relation between two spans of one Doc, as found in `doc._.relations`.
 
@@ -94,12 +97,8 @@ class Relation(NamedTuple):
 
     def to_tuple(self) -> RelationTuple:
         """RETURNS (RelationTuple): The same relation as character offsets."""
-        head, tail = self.head, self.tail
-        return RelationTuple(
-            head.start_char, head.end_char, head.label_,
-            tail.start_char, tail.end_char, tail.label_,
-            self.label, self.score, self.negated,
-        )  # fmt: skip
+        head, tail = ((s.start_char, s.end_char, s.label_) for s in (self.head, self.tail))
+        return RelationTuple(*head, *tail, self.label, self.score, self.negated)
 
 
 def get_relation_tuples(doc: Doc) -> list[RelationTuple]:
@@ -132,21 +131,13 @@ def set_relation_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
 
 
 def _check_tuple(item: Sequence[Any], text: str) -> RelationTuple:
-    if not isinstance(item, (tuple, list)) or not 7 <= len(item) <= 9:
-        raise ValueError(
-            f"Not a relation: {item!r}. Expected {len(RelationTuple._fields)} fields: "
-            f"{', '.join(RelationTuple._fields)}."
-        )
-    values = RelationTuple(*item)
+    values = _read_fields(item, RelationTuple, "a relation")
     try:
-        offsets = [operator.index(item[i]) for i in (0, 1, 3, 4)]
-        score = float(values.score)
-    except (TypeError, ValueError) as error:
+        head_start, head_end, tail_start, tail_end = (operator.index(item[i]) for i in (0, 1, 3, 4))
+    except TypeError as error:
         raise ValueError(
-            f"Relation {tuple(item)!r}: offsets must be whole numbers and the score a number "
-            f"({error})."
+            f"Relation {tuple(item)!r}: offsets must be whole numbers ({error})."
         ) from None
-    head_start, head_end, tail_start, tail_end = offsets
     length = len(text)
     if not (0 <= head_start < head_end <= length and 0 <= tail_start < tail_end <= length):
         raise ValueError(
@@ -156,16 +147,30 @@ def _check_tuple(item: Sequence[Any], text: str) -> RelationTuple:
     # A gap between two tokens is no token's, so such an argument could never become a Span.
     if text[head_start:head_end].isspace() or text[tail_start:tail_end].isspace():
         raise ValueError(f"Relation {tuple(item)!r}: an argument is nothing but whitespace.")
-    if not math.isfinite(score):
-        raise ValueError(f"Relation {tuple(item)!r}: the score must be finite.")
     labels = (values.head_label, values.tail_label, values.label)
     if not all(isinstance(label, str) for label in labels):
         raise ValueError(f"Relation {tuple(item)!r}: labels must be strings.")
-    return RelationTuple(
-        head_start, head_end, values.head_label,
-        tail_start, tail_end, values.tail_label,
-        values.label, score, bool(values.negated),
-    )  # fmt: skip
+    return values._replace(
+        head_start=head_start, head_end=head_end, tail_start=tail_start, tail_end=tail_end
+    )
+
+
+def _read_fields(item: Sequence[Any], kind: type[TupleT], name: str) -> TupleT:
+    """RETURNS: A stored tuple, its score and `negated` checked. RAISES (ValueError): See
+    `set_relation_tuples`."""
+    fields = kind._fields
+    if not isinstance(item, (tuple, list)) or not len(fields) - 2 <= len(item) <= len(fields):
+        raise ValueError(
+            f"Not {name}: {item!r}. Expected {len(fields)} fields: {', '.join(fields)}."
+        )
+    values = kind(*item)
+    try:
+        is_finite = math.isfinite(values.score)
+    except TypeError:  # no number
+        is_finite = False
+    if not is_finite:
+        raise ValueError(f"Relation {tuple(item)!r}: the score must be a finite number.")
+    return values._replace(score=float(values.score), negated=bool(values.negated))
 
 
 def has_concept_relations(doc: Doc) -> bool:
@@ -195,28 +200,18 @@ def set_concept_relation_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> No
 
 
 def _check_concept_tuple(item: Sequence[Any]) -> ConceptRelationTuple:
-    fields = ConceptRelationTuple._fields
-    if not isinstance(item, (tuple, list)) or not 3 <= len(item) <= len(fields):
-        raise ValueError(
-            f"Not a relation between concepts: {item!r}. Expected {len(fields)} fields: "
-            f"{', '.join(fields)}."
-        )
-    values = ConceptRelationTuple(*item)
+    values = _read_fields(item, ConceptRelationTuple, "a relation between concepts")
     if not all(isinstance(value, str) and value for value in values[:3]):
         raise ValueError(f"Relation {tuple(item)!r}: ids and label must be non-empty strings.")
-    if isinstance(values.score, str) or not math.isfinite(values.score):
-        raise ValueError(f"Relation {tuple(item)!r}: the score must be a finite number.")
-    return values._replace(score=float(values.score), negated=bool(values.negated))
+    return values
 
 
 def _get_relations(doc: Doc) -> list[Relation]:
     """Getter of `doc._.relations`: spans are widened to the tokens they touch."""
-    relations = []
-    for item in get_relation_tuples(doc):
-        head = expand_span(doc, item.head_start, item.head_end, item.head_label)
-        tail = expand_span(doc, item.tail_start, item.tail_end, item.tail_label)
-        relations.append(Relation(head, tail, item.label, item.score, item.negated))
-    return relations
+    return [
+        Relation(expand_span(doc, *item[:3]), expand_span(doc, *item[3:6]), *item[6:])
+        for item in get_relation_tuples(doc)
+    ]
 
 
 def _set_relations(doc: Doc, relations: Iterable[Relation]) -> None:
@@ -233,14 +228,6 @@ def _set_relations(doc: Doc, relations: Iterable[Relation]) -> None:
     set_relation_tuples(doc, tuples)
 
 
-def _get_plain_tuples(doc: Doc) -> list[tuple[Any, ...]]:
-    return [tuple(item) for item in get_relation_tuples(doc)]
-
-
-def _get_plain_concept_tuples(doc: Doc) -> list[tuple[Any, ...]]:
-    return [tuple(item) for item in get_concept_relation_tuples(doc)]
-
-
 def _set_plain_concept_tuples(doc: Doc, tuples: Iterable[Sequence[Any]]) -> None:
     """`Doc.from_json` sets every extension it finds: an empty list stays "not annotated"."""
     tuples = list(tuples)
@@ -255,8 +242,8 @@ def _get_layer_names(doc: Doc) -> list[str]:
 # Module-level functions, because with `n_process` spaCy pickles them into the workers.
 _EXTENSIONS: tuple[tuple[str, Callable[[Doc], Any], Callable[[Doc, Any], None]], ...] = (
     ("relations", _get_relations, _set_relations),
-    ("relation_tuples", _get_plain_tuples, set_relation_tuples),
-    ("concept_relation_tuples", _get_plain_concept_tuples, _set_plain_concept_tuples),
+    ("relation_tuples", get_relation_tuples, set_relation_tuples),
+    ("concept_relation_tuples", get_concept_relation_tuples, _set_plain_concept_tuples),
     ("annotation_layers", _get_layer_names, set_layers),
 )
 

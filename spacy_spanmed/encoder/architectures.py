@@ -14,7 +14,7 @@ from thinc.api import Model, Shim, chain
 from thinc.types import ArgsKwargs
 from transformers.modeling_outputs import BaseModelOutput
 
-from .cpu.precision import check_precision
+from .cpu.machine import check_precision
 from .resolving import resolve_encoder
 from .shim import ROBERTAS, EncoderShim
 from .windows import PieceCounter, SentenceWindows

@@ -20,8 +20,7 @@ from thinc.types import ArgsKwargs
 from transformers.modeling_outputs import BaseModelOutput
 
 from .cpu.layers import FastLayers
-from .cpu.memory import give_back_freed_memory, keep_freed_memory
-from .cpu.precision import resolve_precision
+from .cpu.machine import give_back_freed_memory, keep_freed_memory, resolve_precision
 from .torch_layer import AdamWMixin, dump_state
 
 # Word pieces, padding included, that go through the encoder at once while predicting. On a CPU, so

@@ -84,24 +84,21 @@ class AdamWMixin:
 
         params (Dict): `averages` of a thinc optimizer.
         """
-        module = self._model
-        found = [] if module is None else module.named_parameters()
-        swapped = [
-            (parameter, average)
-            for name, parameter in found
-            for average in [params.get(self._average_key(name))]
-            if average is not None and average.shape == parameter.shape
-        ]
-        kept = [parameter.detach().clone() for parameter, _ in swapped]
-        with torch.no_grad():
-            for parameter, average in swapped:
-                parameter.copy_(average)
+        own = {} if self._model is None else self._model.state_dict()
+        averages = {name: params.get(self._average_key(name)) for name in own}
+        swapped = {
+            name: average
+            for name, average in averages.items()
+            if average is not None and average.shape == own[name].shape
+        }
+        kept = {name: own[name].clone() for name in swapped}
         try:
+            if swapped:
+                self._model.load_state_dict(swapped, strict=False)
             yield
         finally:
-            with torch.no_grad():
-                for (parameter, _), own in zip(swapped, kept):
-                    parameter.copy_(own)
+            if swapped:
+                self._model.load_state_dict(kept, strict=False)
 
     def _get_share(self, name: str) -> float:
         """RETURNS (float): How much of the learning rate a parameter gets."""
@@ -149,15 +146,14 @@ class ModuleShim(AdamWMixin, PyTorchShim):
         self._given = dict(settings)
         self.learn_rate_factor = factor
 
-    def create(self, **dims: int) -> None:
-        """Build the module with freshly drawn weights."""
+    def create(self, **dims: int) -> Any:
+        """Build the module with freshly drawn weights, in place of the one that there is.
+
+        RETURNS (torch.nn.Module): The module.
+        """
         self.settings.update(dims)
         self._model = self._build(**self.settings).to(get_torch_default_device())
-
-    def replace(self, module: torch.nn.Module, **dims: int) -> None:
-        """Put another module in place, for instance one with more outputs."""
-        self.settings.update(dims)
-        self._model = module.to(get_torch_default_device())
+        return self._model
 
     def to_bytes(self) -> bytes:
         state = b"" if self._model is None else dump_state(self._model)
@@ -179,27 +175,8 @@ class ModuleShim(AdamWMixin, PyTorchShim):
         return self
 
 
-def make_torch_layer(
-    name: str,
-    build: Callable[..., torch.nn.Module],
-    settings: dict[str, Any],
-    forward: Callable,
-    init: Callable,
-    *,
-    layers: list[Model] = [],
-    dims: dict[str, int | None] = {},
-    learn_rate_factor: float = 1.0,
-) -> Model:
-    """A thinc Model around a PyTorch module that exists only after `init`.
-
-    RETURNS (Model): Its only shim is a ModuleShim.
-    """
-    shim = ModuleShim(build, settings, learn_rate_factor)
-    return Model(name, forward, init=init, layers=list(layers), dims=dict(dims), shims=[shim])
-
-
 def get_shim(model: Model) -> ModuleShim:
-    """RETURNS (ModuleShim): The shim of a layer from `make_torch_layer`."""
+    """RETURNS (ModuleShim): The only shim of a layer around a PyTorch module."""
     shim = model.shims[0]
     assert isinstance(shim, ModuleShim)
     return shim
@@ -208,7 +185,7 @@ def get_shim(model: Model) -> ModuleShim:
 def init_on_tokens(model: Model, X: list[Doc] | None = None, Y: Any = None, **dims: int) -> None:
     """Build the module of a layer on token vectors, once its number of outputs (nO) is known.
 
-    model (Model): From `make_torch_layer`; its first layer gives token vectors.
+    model (Model): Its shim is a ModuleShim, its first layer gives token vectors.
     X (Optional[List[Doc]]): Example Docs, to infer the width of the token vectors. Y: Not used.
     dims (int): More of the module's dimensions.
     """
@@ -230,8 +207,19 @@ def _get_width(tok2vec: Model, X: list[Doc] | None) -> int:
     return tok2vec.predict(X)[0].shape[1]
 
 
-def check_lengths(docs: Sequence[Doc], X: Sequence[Any]) -> None:
-    """RAISES (ValueError): If a Doc has another number of tokens than of token vectors."""
+def read_tokens(
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[Sequence[Any], Callable[[Any], Any]]:
+    """Run the layer below one that was built by `init_on_tokens`.
+
+    RETURNS (Tuple[List[Floats2d], Callable]): Token vectors, and the callback for their gradients.
+    RAISES (ValueError): If the layer's module isn't there yet, or a Doc has another number of
+        tokens than of token vectors.
+    """
+    if get_shim(model)._model is None:
+        name = model.name.replace("_", " ")
+        raise ValueError(f"The {name} is not initialized: call nlp.initialize() first.")
+    X, backprop = model.layers[0](docs, is_train)
     for doc, vectors in zip(docs, X):
         if len(vectors) != len(doc):
             raise ValueError(
@@ -239,6 +227,7 @@ def check_lengths(docs: Sequence[Doc], X: Sequence[Any]) -> None:
                 "between them, such as merge_entities, merged or split some. Put it before the "
                 "transformer."
             )
+    return X, backprop
 
 
 def run_on_tokens(

@@ -10,21 +10,17 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Model, Optimizer
 
+from ..encoder.torch_layer import set_dropout
 from ..scoring.calibration import Calibration
 
-LISTENER = Config().from_str(
-    """
-[tok2vec]
-@architectures = "spacy-transformers.TransformerListener.v1"
-grad_factor = 1.0
-upstream = "*"
-
-[tok2vec.pooling]
-@layers = "reduce_mean.v1"
-"""
-)["tok2vec"]
+LISTENER = {
+    "@architectures": "spacy-transformers.TransformerListener.v1",
+    "grad_factor": 1.0,
+    "upstream": "*",
+    "pooling": {"@layers": "reduce_mean.v1"},
+}
 
 # Tokens that a pipe scores at once while predicting: as many as a batch of 64 abstracts has, so that
 # memory doesn't grow with a batch of whole papers.
@@ -127,8 +123,6 @@ class LabelledPipe(TrainablePipe):
         validate_examples(examples, f"{type(self).__name__}.update")
         if not any(len(eg.predicted) for eg in examples):
             return losses
-        from ..encoder.torch_layer import set_dropout
-
         set_dropout(self.model, drop)
         losses[self.name] += self._learn(examples)
         if sgd is not None:

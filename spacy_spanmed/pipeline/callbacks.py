@@ -22,9 +22,10 @@ def make_label_adder(
 
     def add_labels(nlp: Language) -> Language:
         examples = list(corpus(nlp))
+        frozen = nlp.config.get("training", {}).get("frozen_components", [])
         for name in nlp.component_names:  # those of `source` are disabled while others initialize
             pipe = nlp.get_pipe(name)
-            if isinstance(pipe, LabelledPipe) and name not in _frozen(nlp):
+            if isinstance(pipe, LabelledPipe) and name not in frozen:
                 pipe.initialize(lambda: examples, nlp=nlp)
         return nlp
 
@@ -45,7 +46,3 @@ def resolve_training(nlp: Language) -> Language:
 def make_training_resolver() -> Callable[[Language], Language]:
     """Callback `spanmed.ResolveTraining.v1`, for `[nlp.after_pipeline_creation]`."""
     return resolve_training
-
-
-def _frozen(nlp: Language) -> Iterable[str]:
-    return nlp.config.get("training", {}).get("frozen_components", [])

@@ -24,8 +24,7 @@ from transformers import (
 )
 from transformers.trainer import TRAINING_ARGS_NAME, Trainer
 
-from ..encoder.cpu.memory import keep_freed_memory
-from ..encoder.cpu.precision import resolve_precision
+from ..encoder.cpu.machine import keep_freed_memory, resolve_precision
 from . import checkpoints
 from .config import PretrainSettings, Training
 from .model import PretrainingModel

@@ -18,9 +18,7 @@ from spacy.displacy.render import EntityRenderer
 from spacy.displacy.templates import TPL_ENTS
 
 from .colors import COLORS, make_colors
-from .views import Mark
-
-LONGEST_NAME = 80  # characters of a mention in a table or a note
+from .views import Mark, shorten
 
 # HTML has no place for these, not even as character references
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
@@ -42,12 +40,6 @@ def clean(text: str) -> str:
 def escape(value: Any) -> str:
     """RETURNS (str): What is shown, for use in text and in quoted attributes."""
     return html.escape(clean(str(value)), quote=True)
-
-
-def shorten(text: str) -> str:
-    """RETURNS (str): A mention's text for where there is little place: on one line, and cut."""
-    name = " ".join(text.split())
-    return f"{name[: LONGEST_NAME - 1]}…" if len(name) > LONGEST_NAME else name
 
 
 class Piece(NamedTuple):

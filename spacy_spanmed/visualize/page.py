@@ -16,7 +16,7 @@ from importlib.resources import files
 from spacy.tokens import Doc
 
 from ..doc.layers import ENTITIES, RELATIONS
-from .marked_text import TextRenderer, escape, shorten
+from .marked_text import TextRenderer, escape
 from .views import Link, View, make_view
 
 FEW_RELATIONS = 12  # of a document with no more, all lines are shown from the start
@@ -178,9 +178,7 @@ def _render_side(view: View, number: int) -> str:
 
 
 def _render_link(view: View, link: Link, prefix: str) -> str:
-    names = [_get_end(view, *x) for x in ((link.head, link.head_id), (link.tail, link.tail_id))]
-    verb = f"not {link.label}" if link.negated else link.label
-    note = f"{names[0]} → {verb} → {names[1]} · score {link.score:.2f}"
+    note = f"{view.describe(link)} · score {link.score:.2f}"
     if link.head_id or link.tail_id:
         note += f" · concepts {link.head_id} and {link.tail_id}"
     heads, tails = (" ".join(f"{prefix}{i}" for i in x) for x in (link.head, link.tail))
@@ -200,19 +198,12 @@ def _break(label: str) -> str:
     return "<wbr>".join(escape(part) for part in re.split("(?<=[_:])|(?<=[a-z])(?=[A-Z])", label))
 
 
-def _get_end(view: View, numbers: list[int], concept: str) -> str:
-    if not numbers:
-        return concept
-    mark = view.marks[numbers[0]]
-    return shorten(view.text[mark.start : mark.end])
-
-
 def _render_end(view: View, numbers: list[int], concept: str, prefix: str) -> str:
     """RETURNS (str): An argument: link, label, and of a concept its id and all its mentions."""
     if not numbers:
         return f"<span>{escape(concept)}</span> <small>no mention in the text</small>"
     links = [
-        f'<a href="#{prefix}{i}" dir="auto">{escape(_get_end(view, [i], ""))}</a>' for i in numbers
+        f'<a href="#{prefix}{i}" dir="auto">{escape(view.get_name([i], ""))}</a>' for i in numbers
     ]
     cell = f"{links[0]} <small>{_break(view.marks[numbers[0]].label)}</small>"
     if concept:

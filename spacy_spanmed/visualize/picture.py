@@ -8,10 +8,12 @@ estimated from classes of characters, and each word is told to take up its own (
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import count, pairwise
+from typing import NamedTuple
 
 from spacy.tokens import Doc
 
@@ -46,14 +48,18 @@ def _measure_character(character: str) -> float:
     return 0.72 if character.isupper() else 0.58
 
 
-@dataclass
-class Place:
+class Place(NamedTuple):
     """Where a mark's box is: line, left and right in px, and the number of boxes around it."""
 
     line: int
     left: float
     right: float
-    depth: int = 0
+    depth: int
+
+    @property
+    def centre(self) -> float:
+        """RETURNS (float): In px."""
+        return (self.left + self.right) / 2
 
 
 @dataclass
@@ -84,6 +90,15 @@ class Part:
         return self.high + 8 < other.low or other.high + 8 < self.low
 
 
+class Route(NamedTuple):
+    """The line of a relation: one part, or two, above either of the lines of text that it joins, and
+    then the lane between them beside the text: below 0 to the left, above it to the right."""
+
+    parts: list[Part]
+    side: int
+    negated: bool
+
+
 def render_svg(doc: Doc, nested: bool | None = None) -> str:
     """Draw a Doc, best of one sentence or a few.
 
@@ -106,120 +121,102 @@ class _Drawing:
     """
 
     def __init__(self, view: View):
+        self.view = view
         self.text = clean(view.text)
-        self.marks, self.links = view.marks, view.links
         self.renderer = TextRenderer([mark.label for mark in view.marks])
         self.words: list[tuple[int, float, str]] = []  # line, left, word
         self.places = self._place_marks()
-        self.lines = 1 + max((line for line, _, _ in self.words), default=0)
         ends = [left + measure(word, SIZE) for _, left, word in self.words]
         self.width = max([*ends, *(place.right for place in self.places), 200.0])
         self.labels = self._place_labels()
-        self.drawn = [link for link in self.links if link.head and link.tail]
-        self.side_lanes: dict[int, int] = {}  # of a link that joins two lines; below 0: to the left
-        self.parts = self._route()
+        self.routes = self._route([link for link in view.links if link.head and link.tail])
+        self.parts = [part for route in self.routes for part in route.parts]
+        self.tops: list[float] = []  # of the boxes in each line
+        self.height = EDGE
+        for line in range(1 + max((line for line, _, _ in self.words), default=0)):
+            lanes = max((part.lane + 1 for part in self.parts if part.line == line), default=0)
+            on_line = zip(self.labels, self.places)
+            rows = max((row + 1 for (row, _), place in on_line if place.line == line), default=0)
+            self.height += PITCH * lanes + (8 if lanes else 0)
+            self.tops.append(self.height)
+            self.height += BOX + LABEL_ROW * rows + 10
 
     def _place_marks(self) -> list[Place]:
         """Break the text into lines, never inside a mention, and find the words' and boxes' places."""
-        opening: dict[int, list[int]] = defaultdict(list)
-        closing: dict[int, list[int]] = defaultdict(list)
-        for number, mark in enumerate(self.marks):  # by start, the longer first
-            opening[mark.start].append(number)
-            closing[mark.end].insert(0, number)
-        inside = {i for mark in self.marks for i in range(mark.start + 1, mark.end)}
-        places = [Place(0, 0.0, 0.0) for _ in self.marks]
+        marks, text = self.view.marks, self.text
+        opening, closing = Counter(m.start for m in marks), Counter(m.end for m in marks)
+        inside = {i for mark in marks for i in range(mark.start, mark.end)}
+        breaks = [i for i, c in enumerate(text) if c.isspace() and i not in inside]
+        lines, lefts, rights = [0] * len(text), [0.0] * len(text), [0.0] * len(text)
         line, x, begin = 0, 0.0, 0
-        breaks = [i for i, c in enumerate(self.text) if c.isspace() and i not in inside]
-        for end in [*breaks, len(self.text)]:
-            boxes = sum(len(opening[i]) + len(closing[i + 1]) for i in range(begin, end))
-            needed = measure(self.text[begin:end], SIZE) + PAD * boxes
-            if x and x + needed > LINE_WIDTH:
+        for end in [*breaks, len(text)]:
+            boxes = sum(opening[i] + closing[i + 1] for i in range(begin, end))
+            if x and x + measure(text[begin:end], SIZE) + PAD * boxes > LINE_WIDTH:
                 line, x = line + 1, 0.0
-            word, left = "", x
             for i in range(begin, end):
-                for number in opening[i]:
-                    word = self._add_word(line, left, word)
-                    places[number] = Place(line, x, x)
-                    x += PAD
-                character = self.text[i]
-                if character.isspace():
-                    word = self._add_word(line, left, word)
-                    character = " "
-                elif not word:
-                    left = x
-                if not character.isspace():
-                    word += character
-                x += measure(character, SIZE)
-                for number in closing[i + 1]:
-                    word = self._add_word(line, left, word)
-                    x += PAD
-                    places[number].right = x
-            self._add_word(line, left, word)
-            if self.text[end : end + 1] == "\n" and x:
+                lines[i], lefts[i] = line, x + PAD * opening[i]
+                rights[i] = lefts[i] + measure(" " if text[i].isspace() else text[i], SIZE)
+                x = rights[i] + PAD * closing[i + 1]
+            if x and text[end : end + 1] == "\n":
                 line, x = line + 1, 0.0
             elif x:
                 x += measure(" ", SIZE)
             begin = end + 1
-        for i, mark in enumerate(self.marks):
-            places[i].depth = sum(other.end >= mark.end for other in self._open_at(i))
+        for word in re.finditer(r"\S+", text):
+            cuts = [i for i in range(word.start() + 1, word.end()) if opening[i] or closing[i]]
+            for i, end in pairwise([word.start(), *cuts, word.end()]):
+                self.words.append((lines[i], lefts[i], text[i:end]))
+        places = []
+        for number, mark in enumerate(marks):  # by start, the longer first
+            around = marks[:number]
+            later = opening[mark.start] - sum(other.start == mark.start for other in around)
+            inner = sum(other.end == mark.end for other in marks[number:])
+            places.append(
+                Place(
+                    lines[mark.start],
+                    lefts[mark.start] - PAD * later,
+                    rights[mark.end - 1] + PAD * inner,
+                    depth=sum(other.end >= mark.end for other in around),
+                )
+            )
         return places
-
-    def _add_word(self, line: int, left: float, word: str) -> str:
-        if word:
-            self.words.append((line, left, word))
-        return ""
-
-    def _open_at(self, number: int) -> Iterable[Mark]:
-        """RETURNS (Iterable[Mark]): The marks before one that end behind its start."""
-        return (mark for mark in self.marks[:number] if mark.end > self.marks[number].start)
 
     def _place_labels(self) -> list[tuple[int, float]]:
         """RETURNS (List[Tuple[int, float]]): For each mark the row of its label below the line of
         text, and its centre."""
         found = []
-        taken: dict[tuple[int, int], float] = {}
-        for mark, place in zip(self.marks, self.places):
+        taken: dict[tuple[int, int], float] = defaultdict(lambda: -1e9)  # by line and row
+        for mark, place in zip(self.view.marks, self.places):
             half = measure(mark.label, SMALL) / 2
-            centre = max((place.left + place.right) / 2, half)
-            row = 0
-            while taken.get((place.line, row), -1e9) > centre - half:
-                row += 1
+            centre = max(place.centre, half)
+            row = next(i for i in count() if taken[place.line, i] <= centre - half)
             taken[place.line, row] = centre + half + 6
             self.width = max(self.width, centre + half)
             found.append((row, centre))
         return found
 
-    def _route(self) -> list[list[Part]]:
-        """RETURNS (List[List[Part]]): Of each link that is drawn, one part, or two, above either of
-        the lines that it joins."""
-        ends = self._spread_ends()
-        routes = []
-        for number, (link, (start, end)) in enumerate(zip(self.drawn, ends)):
-            head, tail = self.places[link.head[0]], self.places[link.tail[0]]
-            caption = f"not {link.label}" if link.negated else link.label
+    def _route(self, links: list[Link]) -> list[Route]:
+        """RETURNS (List[Route]): Of each link."""
+        routes: list[Route] = []
+        for link, (start, end) in zip(links, self._spread_ends(links)):
+            head, tail = self.places[link.head[0]].line, self.places[link.tail[0]].line
             side = self._get_side(link)
-            if not side:
-                routes.append([Part(head.line, start, end, caption)])
-                continue
-            self.side_lanes[number] = side * (
-                1 + sum(lane * side > 0 for lane in self.side_lanes.values())
-            )
-            edge = 0.0 if side < 0 else self.width
-            first = abs(start - edge) >= abs(end - edge)  # the longer part has the caption
-            routes.append(
-                [
-                    Part(head.line, start, edge, caption if first else ""),
-                    Part(tail.line, edge, end, "" if first else caption),
+            parts = [Part(head, start, end, link.caption)]
+            if side:
+                edge = 0.0 if side < 0 else self.width
+                first = abs(start - edge) >= abs(end - edge)  # the longer part has the caption
+                parts = [
+                    Part(head, start, edge, link.caption if first else ""),
+                    Part(tail, edge, end, "" if first else link.caption),
                 ]
-            )
-        lanes: dict[int, list[list[Part]]] = defaultdict(list)
-        for part in sorted((p for route in routes for p in route), key=lambda p: p.high - p.low):
-            own = lanes[part.line]
-            free = (i for i, others in enumerate(own) if all(part.is_beside(x) for x in others))
-            part.lane = next(free, len(own))
-            if part.lane == len(own):
-                own.append([])
-            own[part.lane].append(part)
+                side *= 1 + sum(route.side * side > 0 for route in routes)
+            routes.append(Route(parts, side, link.negated))
+        taken: dict[tuple[int, int], list[Part]] = defaultdict(list)  # by line and lane
+        every = (part for route in routes for part in route.parts)
+        for part in sorted(every, key=lambda part: part.high - part.low):
+            lanes = (i for i in count() if all(map(part.is_beside, taken[part.line, i])))
+            part.lane = next(lanes)
+            taken[part.line, part.lane].append(part)
         return routes
 
     def _get_side(self, link: Link) -> int:
@@ -229,50 +226,38 @@ class _Drawing:
             return 0
         return -1 if head.left + head.right + tail.left + tail.right < 2 * self.width else 1
 
-    def _spread_ends(self) -> list[tuple[float, float]]:
-        """RETURNS (List[Tuple[float, float]]): Where each link's line leaves its head and enters its
-        tail. Several at one box stand beside each other, in the order of what they lead to."""
+    def _spread_ends(self, links: list[Link]) -> list[list[float]]:
+        """RETURNS (List[List[float]]): Where each link's line leaves its head and enters its tail.
+        Several at one box stand beside each other, in the order of what they lead to."""
         at: dict[int, list[tuple[float, int, int]]] = defaultdict(list)
-        for number, link in enumerate(self.drawn):
-            for end, (own, other) in enumerate(
-                ((link.head[0], link.tail[0]), (link.tail[0], link.head[0]))
-            ):
+        for number, link in enumerate(links):
+            both = (link.head[0], link.tail[0])
+            for end, (own, other) in enumerate((both, both[::-1])):
                 aim = self._get_side(link) * 1e6 or self.places[other].left
                 at[own].append((aim, number, end))
-        found = [[0.0, 0.0] for _ in self.drawn]
+        found = [[0.0, 0.0] for _ in links]
         for mark, there in at.items():
             place = self.places[mark]
             step = min(12.0, (place.right - place.left) / (len(there) + 1))
             for i, (_, number, end) in enumerate(sorted(there)):
-                centre = (place.left + place.right) / 2
-                found[number][end] = centre + (i - (len(there) - 1) / 2) * step
-        return [(start, end) for start, end in found]
+                found[number][end] = place.centre + (i - (len(there) - 1) / 2) * step
+        return found
 
     def render(self) -> str:
         """RETURNS (str): The SVG."""
-        lanes, rows = [0] * self.lines, [0] * self.lines
-        for part in (part for route in self.parts for part in route):
-            lanes[part.line] = max(lanes[part.line], part.lane + 1)
-        for (row, _), place in zip(self.labels, self.places):
-            rows[place.line] = max(rows[place.line], row + 1)
-        y = EDGE
-        self.tops: list[float] = []  # of the boxes in each line
-        for line in range(self.lines):
-            y += PITCH * lanes[line] + (8 if lanes[line] else 0)
-            self.tops.append(y)
-            y += BOX + LABEL_ROW * rows[line] + 10
-        parts = [part for route in self.parts for part in route]
-        left = min([0.0, *(part.low for part in parts)]) - EDGE
-        right = max([self.width, *(part.high for part in parts)]) + EDGE
-        sides = self.side_lanes.values()
-        left -= SIDE_PITCH * -min([0, *sides])
-        right += SIDE_PITCH * max([0, *sides])
-        body = [*map(self._draw_box, range(len(self.marks))), *map(self._draw_word, self.words)]
-        body += map(self._draw_line, range(len(self.drawn)))
-        body += map(self._draw_caption, range(len(self.drawn)))
-        for link in self.links:
-            if link not in self.drawn:
-                note = self._describe(link)
+        sides = [0, *(route.side for route in self.routes)]
+        left = min([0.0, *(part.low for part in self.parts)]) - EDGE + SIDE_PITCH * min(sides)
+        right = max([self.width, *(part.high for part in self.parts)]) + EDGE
+        right += SIDE_PITCH * max(sides)
+        body = [*map(self._draw_box, self.view.marks, self.places, self.labels)]
+        for line, x, word in self.words:
+            body.append(_draw_text(x, self.tops[line] + 17.5, word, SIZE, fill=INK))
+        body += map(self._draw_line, self.routes)
+        body += (self._draw_caption(part) for part in self.parts if part.caption)
+        y = self.height
+        for link in self.view.links:
+            if not (link.head and link.tail):
+                note = self.view.describe(link)
                 body.append(_draw_text(0.0, y + SMALL, note, SMALL, fill=LINE))
                 right = max(right, measure(note, SMALL) + EDGE)
                 y += LABEL_ROW
@@ -286,63 +271,50 @@ class _Drawing:
             f'<rect {frame} rx="8" fill="{BACKGROUND}"/>\n{"".join(body)}</svg>\n'
         )
 
-    def _describe(self, link: Link) -> str:
-        verb = f"not {link.label}" if link.negated else link.label
-        names = []
-        for marks, name in ((link.head, link.head_id), (link.tail, link.tail_id)):
-            mark = self.marks[marks[0]] if marks else None
-            names.append(self.text[mark.start : mark.end] if mark else name)
-        return f"{names[0]} → {verb} → {names[1]}"
-
-    def _draw_box(self, number: int) -> str:
-        mark, place, (row, centre) = self.marks[number], self.places[number], self.labels[number]
+    def _draw_box(self, mark: Mark, place: Place, label: tuple[int, float]) -> str:
+        row, centre = label
         inset = min(2.5 * place.depth, 7.5)
-        top = self.tops[place.line] + inset
+        top = self.tops[place.line]
         color = self.renderer.get_color(mark.label, plain=True)
-        y = self.tops[place.line] + BOX + LABEL_ROW * (row + 1) - 3
-        label = _draw_text(centre, y, mark.label, SMALL, fill=LINE, middle=True)
         return (
-            f'<rect x="{place.left:.1f}" y="{top:.1f}" width="{place.right - place.left:.1f}" '
-            f'height="{BOX - 2 * inset:.1f}" rx="4" fill="{color}" stroke="{BACKGROUND}"/>\n{label}'
+            f'<rect x="{place.left:.1f}" y="{top + inset:.1f}" '
+            f'width="{place.right - place.left:.1f}" height="{BOX - 2 * inset:.1f}" rx="4" '
+            f'fill="{color}" stroke="{BACKGROUND}"/>\n'
+            + _draw_text(
+                centre,
+                top + BOX + LABEL_ROW * (row + 1) - 3,
+                mark.label,
+                SMALL,
+                fill=LINE,
+                middle=True,
+            )
         )
-
-    def _draw_word(self, word: tuple[int, float, str]) -> str:
-        line, left, text = word
-        return _draw_text(left, self.tops[line] + 17.5, text, SIZE, fill=INK)
 
     def _get_y(self, part: Part) -> float:
         return self.tops[part.line] - 12 - PITCH * part.lane
 
-    def _draw_line(self, number: int) -> str:
-        route = self.parts[number]
-        first, last = route[0], route[-1]
+    def _draw_line(self, route: Route) -> str:
+        first, last = route.parts[0], route.parts[-1]
         points = [(first.start, self.tops[first.line] - 1), (first.start, self._get_y(first))]
-        if number in self.side_lanes:
-            lane = self.side_lanes[number]
-            edge = (0.0 if lane < 0 else self.width) + SIDE_PITCH * lane
+        if route.side:
+            edge = (0.0 if route.side < 0 else self.width) + SIDE_PITCH * route.side
             points += [(edge, self._get_y(first)), (edge, self._get_y(last))]
         tip = self.tops[last.line] - 1
         points += [(last.end, self._get_y(last)), (last.end, tip - 5)]
         path = "L".join(f"{x:.1f},{y:.1f}" for x, y in points)
-        dashes = ' stroke-dasharray="4 3"' if self.drawn[number].negated else ""
+        dashes = ' stroke-dasharray="4 3"' if route.negated else ""
         arrow = f"M{last.end - 3.5:.1f},{tip - 6:.1f}h7l-3.5,6z"
         return (
             f'<path d="M{path}" fill="none" stroke="{LINE}" stroke-linejoin="round"{dashes}/>\n'
             f'<path d="{arrow}" fill="{LINE}"/>\n'
         )
 
-    def _draw_caption(self, number: int) -> str:
+    def _draw_caption(self, part: Part) -> str:
         """What is written on a line hides those that would run through it, where there is no place
         that none does."""
-        part = next(part for part in self.parts[number] if part.caption)
         half = measure(part.caption, SMALL) / 2 + 3
-        crossing = [
-            x
-            for route in self.parts
-            for other in route
-            if other.line == part.line and other.lane > part.lane
-            for x in (other.start, other.end)
-        ]
+        above = (x for x in self.parts if x.line == part.line and x.lane > part.lane)
+        crossing = [x for other in above for x in (other.start, other.end)]
         room = max((part.high - part.low) / 2 - half - 4, 0.0)
         middle = (part.low + part.high) / 2
         x = min(

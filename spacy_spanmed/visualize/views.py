@@ -13,6 +13,8 @@ from ..doc.layers import LAYERS_KEY, META_KEY, SPANS_KEY, get_layers
 from ..doc.mentions import Mention
 from ..doc.relations import RelationTuple, get_concept_relation_tuples, get_relation_tuples
 
+LONGEST_NAME = 80  # characters of a mention in a table or a note
+
 
 class Mark(NamedTuple):
     """A mention to be marked in the text.
@@ -46,6 +48,11 @@ class Link(NamedTuple):
     head_id: str = ""
     tail_id: str = ""
 
+    @property
+    def caption(self) -> str:
+        """RETURNS (str): What is written on its line."""
+        return f"not {self.label}" if self.negated else self.label
+
 
 class View(NamedTuple):
     """A Doc as it is shown.
@@ -62,6 +69,24 @@ class View(NamedTuple):
     marks: list[Mark]
     links: list[Link]
     layers: frozenset[str]
+
+    def get_name(self, marks: list[int], concept: str) -> str:
+        """RETURNS (str): An argument of a link: the text of its first mark, or the concept's id."""
+        if not marks:
+            return concept
+        mark = self.marks[marks[0]]
+        return shorten(self.text[mark.start : mark.end])
+
+    def describe(self, link: Link) -> str:
+        """RETURNS (str): A link in words."""
+        head, tail = self.get_name(link.head, link.head_id), self.get_name(link.tail, link.tail_id)
+        return f"{head} → {link.caption} → {tail}"
+
+
+def shorten(text: str) -> str:
+    """RETURNS (str): A mention's text for where there is little place: on one line, and cut."""
+    name = " ".join(text.split())
+    return f"{name[: LONGEST_NAME - 1]}…" if len(name) > LONGEST_NAME else name
 
 
 def make_view(doc: Doc, nested: bool | None = None) -> View:

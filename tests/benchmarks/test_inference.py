@@ -17,7 +17,7 @@ from benchmarks.stock_pipeline import (
     build_stock_pair_scorer,
     build_stock_pipeline,
 )
-from spacy_spanmed.encoder.cpu.precision import resolve_precision
+from spacy_spanmed.encoder.cpu.machine import resolve_precision
 from tests.conftest import TEXTS
 
 LINES = [item[0] for item in TEXTS]

@@ -101,7 +101,11 @@ def test_errors_say_what_to_do(gold, model, tmp_path):
     (tmp_path / "x.pubtator").write_text("1|t|Zinc")
     fails(tmp_path / "x.pubtator", *options, match="spanmed convert")
     (tmp_path / "latin.txt").write_bytes("Müller".encode("latin-1"))
-    fails(tmp_path / "latin.txt", *options, match="byte 0xfc, number 2, is not UTF-8.*iconv")
+    fails(
+        tmp_path / "latin.txt",
+        *options,
+        match="txt:1: byte 0xfc, number 2 of the line, is not UTF-8.*iconv",
+    )
     (tmp_path / "broken.spacy").write_bytes(b"nothing")
     fails(tmp_path / "broken.spacy", *options, match="not valid .spacy data")
     doc = BLANK("Too short")

@@ -15,7 +15,7 @@ from spacy_spanmed.doc.relations import (
     has_concept_relations,
     set_concept_relation_tuples,
 )
-from spacy_spanmed.pipeline.relation_extractor.candidates import get_entity_concepts
+from spacy_spanmed.pipeline.relation_extractor.candidates import get_entities
 
 NLP = spacy.blank("en")
 TEXT = "Iodide transport defect (ITD) and goitres; ITD or a goitre."
@@ -91,7 +91,7 @@ def test_what_an_entity_linker_left_open_is_a_concept_by_its_string(linked, firs
     doc = NLP("Aspirin eases pain")
     doc.set_ents([Span(doc, 0, 1, "C", kb_id=linked), Span(doc, 2, 3, "D", kb_id=left_open)])
     assert list(get_concepts(doc)) == [first, "text:D:pain"]
-    candidates = get_entity_concepts(doc)
+    candidates = get_entities(doc, concepts=True)
     assert candidates == {(0, 7, "C"): [first], (14, 18, "D"): ["text:D:pain"]}
 
 

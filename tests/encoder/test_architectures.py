@@ -9,7 +9,7 @@ import torch
 from thinc.types import ArgsKwargs
 
 from spacy_spanmed.encoder import shim as encoder_module
-from spacy_spanmed.encoder.cpu import precision as precision_module
+from spacy_spanmed.encoder.cpu import machine
 from spacy_spanmed.encoder.torch_layer import dump_state, load_state, round_to_half
 from tests.conftest import TEXTS, make_examples, make_nlp
 from tests.pipeline.test_pipeline import update
@@ -56,7 +56,7 @@ def test_bfloat16_is_close_and_trains(tiny_letters):
 
 def test_hardware_without_bfloat16(trained, monkeypatch):
     """A pipeline trained where there is bf16 runs where there is none, in float32."""
-    monkeypatch.setattr(precision_module, "bf16_pays", lambda device: False)
+    monkeypatch.setattr(machine, "bf16_pays", lambda device: False)
     assert get_shim(trained).precision == "auto"
     doc = trained(TEXTS[0][0])
     monkeypatch.setattr(get_shim(trained), "precision", "float32")

@@ -9,7 +9,7 @@ from spacy.tokens import DocBin
 from spacy_spanmed.corpora.docbin import create_gold_corpus
 from spacy_spanmed.doc.layers import set_layers
 from spacy_spanmed.doc.relations import set_relation_tuples
-from spacy_spanmed.pipeline.relation_extractor.competing_pairs import BIAS, FEATURES
+from spacy_spanmed.pipeline.relation_extractor.evidence import BIAS, FEATURES
 from spacy_spanmed.scoring.calibration import Calibration
 from spacy_spanmed.tuning.finalize import finalize
 from spacy_spanmed.tuning.thresholds import copy_tuning, tune_pipes
@@ -93,7 +93,7 @@ def test_what_competing_pairs_say_is_fitted_saved_and_used(copy, tmp_path, monke
         seen.extend(int(hits.sum()) for hits in targets)
         return WEIGHTS
 
-    monkeypatch.setattr("spacy_spanmed.tuning.competing.fit_weights", fit)
+    monkeypatch.setattr("spacy_spanmed.tuning.thresholds.fit_weights", fit)
     chosen = tune_pipes(copy, read(copy, tmp_path / "dev.spacy"), grid=(0.4,))
     assert chosen["relation_extractor"]["rivals"] == WEIGHTS
     assert sum(seen) == sum(len(doc._.relations) for doc in docs) > 0

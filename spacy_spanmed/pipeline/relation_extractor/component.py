@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -18,26 +17,26 @@ from thinc.api import Model
 from ...doc.concepts import set_concept_mentions
 from ...doc.gold import collect_labels, get_gold_relations, get_pair_types
 from ...doc.layers import CONCEPT_RELATIONS_KEY, RELATIONS, get_layers
-from ...doc.mentions import Mention
 from ...doc.relations import set_concept_relation_tuples, set_relation_tuples
+from ...scoring.relations import score_relations
 from ..base import LISTENER, LabelledPipe, split_by_tokens
 from .candidates import (
     NO_PAIRS,
     CandidatePairs,
+    Mentions,
     align_mentions,
     find_pairs,
-    get_entity_concepts,
-    get_entity_mentions,
-    get_training_concepts,
-    get_training_mentions,
+    get_entities,
+    get_gold,
+    get_training,
     warn_of_unknown_labels,
     warn_without_entities,
 )
-from .competing_pairs import apply_weights, check_weights, describe_competing
-from .given_gold import score_given_gold
+from .evidence import apply_weights, check_weights, describe_competing
+from .model import resize_entity_labels, resize_output
 from .pooling import Found, decode, get_pair_loss
 
-Mentions = Mapping[Mention, Sequence[str]]  # the ids of their concepts
+BATCH_SIZE = 128  # Docs whose gold mentions are looked at together
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.PairScorer.v1",
@@ -121,7 +120,7 @@ class RelationExtractor(LabelledPipe):
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the competing
-        pairs of the Doc (see `competing_pairs.py`); `spanmed finalize` fits them. Defaults to none:
+        pairs of the Doc (see `evidence.py`); `spanmed finalize` fits them. Defaults to none:
         it doesn't.
     max_distance (int): Tokens between the starts of the two mentions, at most. Defaults to 128.
     max_pairs (int): Ordered pairs looked at in a Doc, at least 2: the closest, but first of all the
@@ -185,8 +184,6 @@ class RelationExtractor(LabelledPipe):
         }
 
     def _resize(self, n_labels: int) -> None:
-        from .model import resize_output
-
         resize_output(self.model, n_labels)
 
     def _add_entity_labels(self, labels: Iterable[str]) -> None:
@@ -194,8 +191,6 @@ class RelationExtractor(LabelledPipe):
         new = [label for label in labels if label not in known]
         self.model.attrs["entity_labels"] = [*known, *new]
         if new:
-            from .model import resize_entity_labels
-
             resize_entity_labels(self.model)
 
     def initialize(
@@ -225,39 +220,37 @@ class RelationExtractor(LabelledPipe):
     def predict(self, docs: Iterable[Doc]) -> list[Found]:
         """RETURNS (List[Found]): The relations between each Doc's entities."""
         docs = list(docs)
-        mentions = [self._get_entities(doc) for doc in docs]
+        mentions = [get_entities(doc, self.concepts) for doc in docs]
         warn_without_entities(self.name, docs)
         warn_of_unknown_labels(
             self.name, mentions, self.model.attrs["entity_labels"], self.typed_pairs
         )
         return self.predict_pairs(docs, mentions)
 
-    def _get_entities(self, doc: Doc) -> Mentions:
-        if self.concepts:
-            return get_entity_concepts(doc)
-        return dict.fromkeys(get_entity_mentions(doc), ())
-
     def predict_pairs(self, docs: Sequence[Doc], mentions: Sequence[Mentions]) -> list[Found]:
         """Predict relations between given mentions, without writing to the Docs.
 
         docs (Sequence[Doc]): Docs on which the transformer ran.
-        mentions (Sequence[Mapping[Mention, Sequence[str]]]): For each Doc its mentions, (start,
-            end, label) in characters, with the ids of their concepts.
+        mentions (Sequence[Mentions]): For each Doc its mentions, (start, end, label) in characters,
+            with the ids of their concepts.
         RETURNS (List[Found]): By position of head, then tail.
         """
-        return [
-            decode(
-                candidate,
-                logits,
-                self.labels,
-                threshold=self.threshold,
-                calibration=self.calibration,
-                multi_label=self.multi_label,
-                concepts=self.concepts,
-                rescore=partial(self._rescore, candidate) if self.rivals else None,
-            )
-            for candidate, logits in self.score_pairs(docs, mentions)
-        ]
+        return [self._decode(*scored) for scored in self.score_pairs(docs, mentions)]
+
+    def _decode(self, candidate: CandidatePairs, logits: np.ndarray) -> Found:
+        def rescore(pooled: np.ndarray) -> np.ndarray:
+            return apply_weights(self.rivals, describe_competing(candidate, pooled))
+
+        return decode(
+            candidate,
+            logits,
+            self.labels,
+            threshold=self.threshold,
+            calibration=self.calibration,
+            multi_label=self.multi_label,
+            concepts=self.concepts,
+            rescore=rescore if self.rivals else None,
+        )
 
     def score_pairs(
         self, docs: Sequence[Doc], mentions: Sequence[Mentions]
@@ -279,9 +272,6 @@ class RelationExtractor(LabelledPipe):
                 logits = self.model.ops.to_numpy(self.model.predict((list(docs[part]), candidates)))
             scored.extend(zip(candidates, np.split(logits, ends[:-1])))
         return scored
-
-    def _rescore(self, candidate: CandidatePairs, pooled: np.ndarray) -> np.ndarray:
-        return apply_weights(self.rivals, describe_competing(candidate, pooled))
 
     def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
         found = find_pairs(
@@ -320,33 +310,32 @@ class RelationExtractor(LabelledPipe):
         candidates = [self._training_pairs(eg) for eg in examples]
         docs = [eg.predicted for eg in examples]
         logits, backprop = self.model.begin_update((docs, candidates))
-        loss, d_logits = self._get_loss(examples, candidates, logits)
+        loss, d_logits = self.get_loss(examples, logits, candidates)
         backprop(d_logits)
         return loss
 
     def _training_pairs(self, eg: Example) -> CandidatePairs:
         if RELATIONS not in get_layers(eg.reference):
             return NO_PAIRS
-        self._check_types(eg.reference)
-        if self.concepts:
-            return self._find_pairs(eg.predicted, get_training_concepts(eg.reference, eg.predicted))
-        mentions = get_training_mentions(eg.reference, eg.predicted)
-        return self._find_pairs(eg.predicted, dict.fromkeys(mentions, ()))
-
-    def _check_types(self, reference: Doc) -> None:
-        """Learning further on other data may bring other pairs of types."""
-        if self.typed_pairs:
-            new = get_pair_types(reference) - {tuple(pair) for pair in self.cfg["pair_types"]}
+        if self.typed_pairs:  # learning further on other data may bring other pairs of types
+            new = get_pair_types(eg.reference) - {tuple(pair) for pair in self.cfg["pair_types"]}
             self.cfg["pair_types"].extend(list(pair) for pair in sorted(new))
+        mentions = get_training(eg.reference, eg.predicted, self.concepts)
+        return self._find_pairs(eg.predicted, mentions)
 
-    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
-        """Loss and gradient of the scores of the examples' training pairs (see `_learn`)."""
-        examples = list(examples)
-        return self._get_loss(examples, [self._training_pairs(e) for e in examples], scores)
-
-    def _get_loss(
-        self, examples: list[Example], candidates: list[CandidatePairs], scores: Any
+    def get_loss(
+        self,
+        examples: Iterable[Example],
+        scores: Any,
+        candidates: Sequence[CandidatePairs] | None = None,
     ) -> tuple[float, Any]:
+        """Loss and gradient of the scores of the examples' training pairs (see `_learn`).
+
+        candidates (Optional[Sequence[CandidatePairs]]): Those pairs. Defaults to None: found anew.
+        """
+        examples = list(examples)
+        if candidates is None:
+            candidates = [self._training_pairs(eg) for eg in examples]
         gold = [
             get_gold_relations(eg.reference, self.concepts, self.directed)
             if RELATIONS in get_layers(eg.reference)
@@ -366,5 +355,45 @@ class RelationExtractor(LabelledPipe):
         """
         examples = list(examples)
         scores = super().score(examples, **{"directed": self.directed, **kwargs})
-        scores.update(score_given_gold(self, examples))
+        predicted: list[Example] = []
+        if all(self.has_input(eg.predicted) for eg in examples):
+            predicted = self.predict_given_gold(examples)
+        else:  # only now: pipes are scored after all of them ran
+            warnings.warn(
+                f"{self.name}: no scores of relations given gold entities (rel_gold_...), because "
+                "a pipe such as 'doc_cleaner' removed what the transformer made of the Docs. "
+                "Evaluate without that pipe to see them."
+            )
+        scores.update(
+            score_relations(predicted, prefix="rel_gold", directed=self.directed, by_id=True)
+        )
         return scores
+
+    def predict_given_gold(self, examples: Iterable[Example]) -> list[Example]:
+        """Relate gold entities, whatever the entity pipe missed.
+
+        examples (Iterable[Example]): On their predicted Docs the transformer ran.
+        RETURNS (List[Example]): Those with the layer "relations", with copies of the predicted Docs
+            that carry the relations found.
+        """
+        examples = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
+        with_gold = []
+        for eg, candidate, logits in self.score_given_gold(examples):
+            # Not on the Doc itself, whose own relations others may still look at
+            words = [token.text for token in eg.predicted]
+            spaces = [bool(token.whitespace_) for token in eg.predicted]
+            copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
+            self.set_annotations([copy], [self._decode(candidate, logits)])
+            with_gold.append(Example(copy, eg.reference))
+        return with_gold
+
+    def score_given_gold(
+        self, examples: Sequence[Example]
+    ) -> Iterator[tuple[Example, CandidatePairs, Any]]:
+        """YIELDS (Tuple[Example, CandidatePairs, Floats2d]): Each example with the pairs of its gold
+        mentions, and their logits (see `score_pairs`)."""
+        for start in range(0, len(examples), BATCH_SIZE):
+            batch = examples[start : start + BATCH_SIZE]
+            mentions = [get_gold(eg.reference, self.concepts) for eg in batch]
+            scored = self.score_pairs([eg.predicted for eg in batch], mentions)
+            yield from ((eg, *found) for eg, found in zip(batch, scored))

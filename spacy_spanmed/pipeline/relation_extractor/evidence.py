@@ -1,22 +1,36 @@
-"""What a whole document says of two concepts, beside the words around their mentions.
+"""What a document says of a pair, beside the words around its mentions.
 
-An abstract's topic is named often, early, and near what it is related to. A scorer that sees one
-pair of mentions at a time can't know that, so with `evidence` it is told.
+A scorer that sees one pair of mentions at a time can't know what a whole document says, so it is told:
+
+- `describe_pairs`, before a pair is scored, of its two concepts: an abstract's topic is named often,
+  early, and near what it is related to (the setting `evidence` of the model).
+- `describe_competing`, after all were scored, of the competing pairs (the document's others), since
+  annotators, and readers, compare: an abstract mostly has something to report, and a chemical that
+  is near is blamed before one that is far. A pair's final score is a logistic regression on its own,
+  on that of the best of the others, and on how many of those with its head or its tail are nearer.
+  Its weights are fitted by `tuning/thresholds.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .candidates import CandidatePairs
-from .pair_blocks import Candidate
+from .candidates import Candidate, CandidatePairs
 
 BEGINNING = 20  # tokens: about a title
 CLOSE = 20  # tokens between the starts of two mentions: about a sentence
 OF_CONCEPT = 6
 SIZE = 2 * OF_CONCEPT + 2
+
+# Keys of the setting `rivals`, which keeps its first name: it is saved in configs and meta.json
+BIAS = "bias"
+FEATURES = ("own", "best_rival", "head_nearer", "tail_nearer")
+LOWEST = -8.0  # logit of a competing pair that isn't there, or that nobody would believe
+
+Weights = Mapping[str, float]
 
 
 def describe_pairs(candidate: CandidatePairs) -> np.ndarray:
@@ -31,12 +45,8 @@ def describe_pairs(candidate: CandidatePairs) -> np.ndarray:
         return np.zeros((0, SIZE), dtype="float32")
     table, rows = _describe_concepts(candidate.mentions)
     groups = np.array(candidate.groups, dtype="int64")
-    pairs = np.array(candidate.pairs, dtype="int64")
-    starts = np.array([mention.start for mention in candidate.mentions])
-    distances = np.abs(starts[pairs[:, 0]] - starts[pairs[:, 1]])
-    nearest = np.full(len(candidate.arguments), np.inf)
-    np.minimum.at(nearest, groups, distances)
-    close = np.bincount(groups[distances <= CLOSE], minlength=len(candidate.arguments))
+    distances, nearest = _measure_distances(candidate)
+    close = np.bincount(groups[distances <= CLOSE], minlength=len(nearest))
     # No list a pair: there may be so many that the garbage collector would look at all Docs again
     ends = np.array(
         [
@@ -52,6 +62,17 @@ def describe_pairs(candidate: CandidatePairs) -> np.ndarray:
         np.log1p(close[groups, None]),
     ]
     return np.concatenate(described, axis=1).astype("float32")
+
+
+def _measure_distances(candidate: CandidatePairs) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (Tuple[Ints1d, Ints1d]): Tokens between the starts of each pair of mentions, and of
+    the nearest mentions of each pair of arguments."""
+    starts = np.array([mention.start for mention in candidate.mentions])
+    heads, tails = np.array(candidate.pairs, dtype="int64").T
+    distances = np.abs(starts[heads] - starts[tails])
+    nearest = np.full(len(candidate.arguments), np.iinfo("int64").max)
+    np.minimum.at(nearest, candidate.groups, distances)
+    return distances, nearest
 
 
 def _describe_concepts(mentions: list[Candidate]) -> tuple[np.ndarray, dict[Any, int]]:
@@ -94,3 +115,49 @@ def _name_ends(
         return pair
     one, other = arguments
     return (one, other) if one in head and other in tail else (other, one)
+
+
+def check_weights(weights: Weights) -> dict[str, float]:
+    """RETURNS (Dict[str, float]): The weights. RAISES (ValueError): Some are missing or unknown."""
+    if weights and set(weights) != {BIAS, *FEATURES}:
+        raise ValueError(
+            f"rivals must be empty or have {', '.join((BIAS, *FEATURES))}; not {', '.join(weights)}."
+        )
+    return dict(weights)
+
+
+def apply_weights(weights: Weights, described: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): (groups, labels), logits; described is that of `describe_competing`."""
+    return described @ np.array([weights[name] for name in FEATURES]) + weights[BIAS]
+
+
+def describe_competing(candidate: CandidatePairs, pooled: np.ndarray) -> np.ndarray:
+    """Describe the pairs of arguments of a Doc for each label.
+
+    candidate (CandidatePairs): The pairs. pooled (np.ndarray): (groups, labels), their logits.
+    RETURNS (np.ndarray): (groups, labels, FEATURES), float64: the logit; the greatest of the
+        other pairs, whatever their label; and for head and tail the logarithm of 1 + the number of
+        the other pairs that it is in and that are nearer.
+    """
+    described = np.zeros((*pooled.shape, len(FEATURES)))
+    described[:, :, 0] = pooled
+    if not len(pooled):
+        return described
+    highest = pooled.max(axis=1)
+    best = highest.argmax()
+    described[:, :, 1] = highest.max(initial=LOWEST)
+    described[best, :, 1] = np.delete(highest, best).max(initial=LOWEST)
+    index: dict[Any, int] = {}
+    heads, tails = zip(*candidate.arguments)
+    # Each pair once among those of its head, and once among those of its tail
+    codes = np.array([index.setdefault(end, len(index)) for end in (*heads, *tails)])
+    nearer = _count_smaller(np.tile(_measure_distances(candidate)[1], 2), codes)
+    described[:, :, 2:] = np.log1p(nearer).reshape(2, -1).T[:, None, :]
+    return described
+
+
+def _count_smaller(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """RETURNS (np.ndarray): For each the number of smaller values, from 0, with its code."""
+    keys = codes * (values.max() + 1) + values
+    ordered = np.sort(keys)
+    return np.searchsorted(ordered, keys) - np.searchsorted(ordered, keys - values)

@@ -22,18 +22,21 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ...encoder.torch_layer import (
-    check_lengths,
+    ModuleShim,
     get_shim,
     init_on_tokens,
-    make_torch_layer,
+    read_tokens,
     run_on_tokens,
 )
-from .attention import attend, count_at_once
 from .candidates import CandidatePairs
 from .evidence import SIZE, describe_pairs
 
 DISTANCES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)  # upper ends of the buckets, in tokens
 UNKNOWN_LABEL = 0
+# Pairs at once: bounds the memory of a Doc with thousands of mentions. On a CPU, so few that they
+# stay in the processor's cache and share most of the tokens around them.
+PAIRS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+FAR = 512  # tokens from one end of a pair's context to the other
 
 
 class PairBatch(NamedTuple):
@@ -141,6 +144,77 @@ class PairClassifier(torch.nn.Module):
         return bucket + (offset < 0) * (len(DISTANCES) + 1)
 
 
+def count_at_once(X: torch.Tensor) -> int:
+    """RETURNS (int): Pairs at once where X lies."""
+    return PAIRS_AT_ONCE.get(X.device.type, PAIRS_AT_ONCE["cuda"])
+
+
+def attend(
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    head_queries: torch.Tensor,
+    tail_queries: torch.Tensor,
+    pairs: torch.Tensor,
+    context: torch.Tensor,
+) -> torch.Tensor:
+    """Weighted sum of the values of the tokens around each pair, by a softmax over queries by keys.
+
+    Each query is compared with the tokens of other pairs that lie near it too, and what is not its
+    own is hidden: products that a processor is made for, instead of a copy of each pair's tokens.
+
+    keys, values (Tensor): (tokens, hidden).
+    head_queries, tail_queries (Tensor): (mentions, hidden). A pair's query is the sum of its mentions'.
+    pairs (Tensor): (pairs, 2), head and tail.
+    context (Tensor): (pairs, 4), start and end, exclusive, of two ranges of tokens, of which the second
+        may be empty. Sorted by the first start.
+    RETURNS (Tensor): (pairs, hidden).
+    """
+    queries = head_queries, tail_queries
+    # Both ends of a pair that reaches far are looked at among those that are near each
+    far = (context[:, 3] - context[:, 0] > FAR) & (context[:, 3] > context[:, 2])
+    first = context.where(~far[:, None], context[:, [0, 1, 1, 1]])
+    found, total = _attend_near(keys, values, *queries, pairs, first)
+    rows = far.nonzero().squeeze(1)
+    if not len(rows):
+        return found
+    rows = rows.index_select(0, context[rows, 2].argsort(stable=True))
+    second = context.index_select(0, rows)[:, [2, 3, 3, 3]]
+    other, other_total = _attend_near(keys, values, *queries, pairs.index_select(0, rows), second)
+    share = (other_total - total.index_select(0, rows)).sigmoid()  # the softmax over both ends
+    return found.index_add(0, rows, share * (other - found.index_select(0, rows)))
+
+
+def _attend_near(
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    head_queries: torch.Tensor,
+    tail_queries: torch.Tensor,
+    pairs: torch.Tensor,
+    context: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """RETURNS (Tuple[Tensor, Tensor]): (pairs, hidden), as `attend`, and (pairs, 1), the logsumexp of
+    queries by keys."""
+    change = torch.tensor([1, -1, 1, -1], device=context.device)
+    step, scale = count_at_once(keys), keys.shape[1] ** 0.5
+    found, totals = [], []
+    for own, some in zip(context.split(step), pairs.split(step)):
+        edges = own.new_zeros(len(keys) + 1)
+        edges.index_add_(0, own.flatten(), change.repeat(len(own)))
+        tokens = (edges.cumsum(0) > 0).nonzero().squeeze(1)
+        start, end, start_2, end_2 = own.unsqueeze(2).unbind(dim=1)
+        inside = (tokens >= start) & (tokens < end) | (tokens >= start_2) & (tokens < end_2)
+        head, tail = some.unbind(dim=1)
+        query = head_queries.index_select(0, head) + tail_queries.index_select(0, tail)
+        scores = query @ keys.index_select(0, tokens).T / scale
+        scores = scores.masked_fill(~inside, float("-inf"))
+        highest = scores.amax(dim=1, keepdim=True).detach()
+        weights = (scores - highest).exp()
+        total = weights.sum(dim=1, keepdim=True)
+        found.append(weights @ values.index_select(0, tokens) / total)
+        totals.append(total.log() + highest)
+    return torch.cat(found), torch.cat(totals)
+
+
 def build_pair_scorer(
     tok2vec: Model[list[Doc], list[Floats2d]],
     hidden_size: int = 192,
@@ -167,19 +241,17 @@ def build_pair_scorer(
             "context_margin must be at least 0 and context_window at least 1, not "
             f"{context_margin} and {context_window}."
         )
-    model = make_torch_layer(
+    settings = {"hidden": hidden_size, "evidence": evidence}
+    return Model(
         "pair_scorer",
-        PairClassifier,
-        {"hidden": hidden_size, "evidence": evidence},
         # Not in attrs, which are stored with the weights and would win over the config
         partial(forward, margin=context_margin, window=context_window),
-        init,
+        init=init,
         layers=[tok2vec],
         dims={"nO": nO},
-        learn_rate_factor=learn_rate_factor,
+        attrs={"entity_labels": []},
+        shims=[ModuleShim(PairClassifier, settings, learn_rate_factor)],
     )
-    model.attrs["entity_labels"] = []
-    return model
 
 
 def init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
@@ -251,11 +323,8 @@ def forward(
     RETURNS (Floats2d): (pairs of all Docs in order, labels + 1), the last column "negated".
     """
     docs, candidates = inputs
-    tok2vec, shim = model.layers[0], get_shim(model)
-    if shim._model is None:
-        raise ValueError("The pair scorer is not initialized: call nlp.initialize() first.")
-    X, backprop_tok2vec = tok2vec(docs, is_train)
-    check_lengths(docs, X)
+    shim = get_shim(model)
+    X, backprop_tok2vec = read_tokens(model, docs, is_train)
     batch = index_pairs(
         [len(doc) for doc in docs],
         candidates,
@@ -281,15 +350,12 @@ def resize_entity_labels(model: Model) -> None:
     shim = get_shim(model)
     if shim._model is None:
         return
-    old, known = shim._model, shim.settings["nL"]
-    count = len(model.attrs["entity_labels"]) + 1
-    new = PairClassifier(**{**shim.settings, "nL": count})
-    state = old.state_dict()
+    state = shim._model.state_dict()
     table = state["label.weight"]
-    unknown = table[UNKNOWN_LABEL].expand(count - known, -1)
+    count = len(model.attrs["entity_labels"]) + 1
+    unknown = table[UNKNOWN_LABEL].expand(count - len(table), -1)
     state["label.weight"] = torch.cat([table, unknown])
-    new.load_state_dict(state)
-    shim.replace(new, nL=count)
+    shim.create(nL=count).load_state_dict(state)
 
 
 def resize_output(model: Model, nO: int) -> None:
@@ -301,16 +367,10 @@ def resize_output(model: Model, nO: int) -> None:
     model.set_dim("nO", nO, force=True)
     if shim._model is None:
         return
-    old, known = shim._model, shim.settings["nO"]
-    new = PairClassifier(**{**shim.settings, "nO": nO})
-    state = {k: v for k, v in old.state_dict().items() if not k.startswith("output.")}
-    new.load_state_dict(state, strict=False)
-    with torch.no_grad():
-        for name in ("weight", "bias"):
-            source, target = getattr(old.output, name), getattr(new.output, name)
-            target[:known] = source[:known]
-            target[-1] = source[-1]  # "negated" stays last
-            # A new label starts unlikely: predictions don't change before training, even of two
-            # concepts with thousands of pairs of mentions, which add up in their pooling.
-            target[known:-1] = 0.0 if name == "weight" else -14.0
-    shim.replace(new, nO=nO)
+    state, known = shim._model.state_dict(), shim.settings["nO"]
+    # A new label starts unlikely: predictions don't change before training, even of two concepts
+    # with thousands of pairs of mentions, which add up in their pooling. "negated" stays last.
+    for name, start in (("output.weight", 0.0), ("output.bias", -14.0)):
+        new = state[name].new_full((nO - known, *state[name].shape[1:]), start)
+        state[name] = torch.cat([state[name][:known], new, state[name][known:]])
+    shim.create(nO=nO).load_state_dict(state)

@@ -15,6 +15,8 @@ from thinc.api import Model
 from ...doc.layers import ENTITIES, SPANS_KEY, get_layers
 from ...doc.mentions import SCORES_ATTR, get_mentions, get_unknown_tokens, select_flat
 from ..base import LISTENER, LabelledPipe, split_by_tokens
+from .decoding import ScoredSpan, decode, drop_crossing, pool_abbreviations, pool_repeats, softmax
+from .model import SpanScores, resize_output
 
 DEFAULT_MODEL = {
     "@architectures": "spanmed.SpanScorer.v1",
@@ -123,8 +125,6 @@ class SpanNER(LabelledPipe):
         return self.labels
 
     def _resize(self, n_labels: int) -> None:
-        from .model import resize_output
-
         resize_output(self.model, n_labels + self.other_outputs)
 
     def initialize(
@@ -149,31 +149,26 @@ class SpanNER(LabelledPipe):
             self.add_label(label)
         self._build(get_examples, "entity", "'entities' (doc.ents)")
 
-    def predict(self, docs: Iterable[Doc]) -> list[list[Any]]:
+    def predict(self, docs: Iterable[Doc]) -> list[list[ScoredSpan]]:
         """RETURNS (List[List[ScoredSpan]]): Each Doc's candidates, best first."""
         docs = list(docs)
         if not any(len(doc) for doc in docs):
             return [[] for _ in docs]
         self.check_upstream(docs)
-        candidates: list[list[Any]] = []
+        candidates: list[list[ScoredSpan]] = []
         for part in split_by_tokens(docs):
             candidates.extend(self._decode(self.model.predict(docs[part]), docs[part]))
         return candidates
 
-    def _decode(self, scores: Any, docs: list[Doc]) -> list[list[Any]]:
-        from .decoding import decode
-        from .pooling import pool_abbreviations, pool_repeats
-
+    def _decode(self, scores: SpanScores, docs: list[Doc]) -> list[list[ScoredSpan]]:
         scores.logits = self.model.ops.to_numpy(scores.logits)
         pool_repeats(scores, docs, self.pool_repeats)
         pool_abbreviations(scores, docs, self.pool_abbreviations)
         return decode(scores, len(docs), self.threshold, self.calibration)
 
-    def set_annotations(self, docs: Iterable[Doc], candidates: list[list[Any]]) -> None:
+    def set_annotations(self, docs: Iterable[Doc], candidates: list[list[ScoredSpan]]) -> None:
         """Write entities, nested candidates and their scores. Entities that the Doc has from
         elsewhere, such as an `entity_ruler`, stay, as they do before spaCy's own `ner`."""
-        from .decoding import drop_crossing
-
         for doc, spans in zip(docs, candidates):
             preset = self._find_preset(doc)
             taken = {(ent.start, ent.end) for ent in preset}
@@ -209,7 +204,7 @@ class SpanNER(LabelledPipe):
             self.set_annotations(docs, self._decode(scores, docs))
         return loss
 
-    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
+    def get_loss(self, examples: Iterable[Example], scores: SpanScores) -> tuple[float, Any]:
         """Cross-entropy over the classes of every span, summed, per token of the labelled Docs.
 
         scores (SpanScores): Of the examples' predicted Docs. A mention that no span stands for
@@ -218,19 +213,13 @@ class SpanNER(LabelledPipe):
         RETURNS (Tuple[float, Floats2d]): The loss and its gradient by the logits.
         RAISES (ValueError): If a gold label is unknown.
         """
-        from .decoding import softmax
-
         logits = self.model.ops.to_numpy(scores.logits)
         gold = np.zeros(len(logits), dtype="int64")
         examples = list(examples)
         labelled = np.zeros(len(examples), dtype="float32")
         index = {label: i + 1 for i, label in enumerate(self.labels)}
-        rows = {
-            key: row
-            for row, key in enumerate(
-                zip(scores.docs.tolist(), scores.starts.tolist(), scores.widths.tolist())
-            )
-        }
+        places = zip(scores.docs.tolist(), scores.starts.tolist(), scores.widths.tolist())
+        rows = {place: row for row, place in enumerate(places)}
         tokens = 0
         known = np.ones(len(logits), dtype="float32")
         for i, eg in enumerate(examples):
@@ -257,7 +246,9 @@ class SpanNER(LabelledPipe):
         return loss, self.model.ops.asarray2f(d_logits * weights)
 
 
-def _find_touching(scores: Any, index: int, doc: Doc, regions: list[tuple[int, int]]) -> np.ndarray:
+def _find_touching(
+    scores: SpanScores, index: int, doc: Doc, regions: list[tuple[int, int]]
+) -> np.ndarray:
     """RETURNS (np.ndarray): The rows of the spans of a Doc that share text with some regions.
 
     scores (SpanScores): Of a batch. index (int): The Doc's in it. regions (List[Tuple[int, int]]):

@@ -17,10 +17,10 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ...encoder.torch_layer import (
-    check_lengths,
+    ModuleShim,
     get_shim,
     init_on_tokens,
-    make_torch_layer,
+    read_tokens,
     run_on_tokens,
 )
 
@@ -110,15 +110,14 @@ def build_span_scorer(
     """
     if max_width < 1:
         raise ValueError(f"max_width must be at least 1 token, not {max_width}.")
-    return make_torch_layer(
+    settings = {"hidden": hidden_size, "max_width": max_width}
+    return Model(
         "span_scorer",
-        BiaffineSpans,
-        {"hidden": hidden_size, "max_width": max_width},
         forward,
-        init_on_tokens,
+        init=init_on_tokens,
         layers=[tok2vec],
         dims={"nO": nO},
-        learn_rate_factor=learn_rate_factor,
+        shims=[ModuleShim(BiaffineSpans, settings, learn_rate_factor)],
     )
 
 
@@ -141,11 +140,8 @@ def enumerate_spans(
 def forward(
     model: Model, docs: list[Doc], is_train: bool
 ) -> tuple[SpanScores, Callable[[Floats2d], Any]]:
-    tok2vec, shim = model.layers[0], get_shim(model)
-    if shim._model is None:
-        raise ValueError("The span scorer is not initialized: call nlp.initialize() first.")
-    X, backprop_tok2vec = tok2vec(docs, is_train)
-    check_lengths(docs, X)
+    shim = get_shim(model)
+    X, backprop_tok2vec = read_tokens(model, docs, is_train)
     lengths = [len(doc) for doc in docs]
     owner, offsets, firsts = enumerate_spans(lengths, shim.settings["max_width"])
     if not firsts:
@@ -167,9 +163,8 @@ def resize_output(model: Model, nO: int) -> None:
     model.set_dim("nO", nO, force=True)
     if shim._model is None:
         return
-    old = shim._model
-    new = BiaffineSpans(**{**shim.settings, "nO": nO})
-    known = shim.settings["nO"]
+    old, known = shim._model, shim.settings["nO"]
+    new = shim.create(nO=nO)
     with torch.no_grad():
         new.project.load_state_dict(old.project.state_dict())
         new.bilinear[:, :known] = old.bilinear
@@ -180,4 +175,3 @@ def resize_output(model: Model, nO: int) -> None:
         new.bilinear[:, known:] = 0
         new.start.weight[known:], new.end.weight[known:] = 0, 0
         new.start.bias[known:] = min(float(old.start.bias.min()) - 2.0, -6.0)
-    shim.replace(new, nO=nO)

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from spacy_spanmed.pipeline.relation_extractor.candidates import (
     NO_PAIRS,
+    Candidate,
     CandidatePairs,
     align_mentions,
     find_pairs,
 )
 from spacy_spanmed.pipeline.relation_extractor.model import index_pairs
-from spacy_spanmed.pipeline.relation_extractor.pair_blocks import Candidate
 
 MENTIONS = st.lists(st.integers(0, 60), max_size=12, unique=True).map(
     lambda starts: [Candidate(s, s + 1, s, s + 1, "X") for s in sorted(starts)]

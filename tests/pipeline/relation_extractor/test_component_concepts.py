@@ -159,5 +159,5 @@ def test_relations_between_mentions_train_concepts(nlp):
     wanted = ("text:CHEM:cp", "text:DIS:renal failure")
     assert wanted in pairs.arguments
     logits = pipe.model.ops.alloc2f(len(pairs.pairs), len(pipe.labels) + 1)
-    _, gradient = pipe._get_loss([example], [pairs], logits)
+    _, gradient = pipe.get_loss([example], logits, [pairs])
     assert gradient[pairs.groups.index(pairs.arguments.index(wanted)), 0] < 0

@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, find_pairs
+from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, Candidate, find_pairs
 from spacy_spanmed.pipeline.relation_extractor.evidence import OF_CONCEPT, SIZE, describe_pairs
 from spacy_spanmed.pipeline.relation_extractor.model import index_pairs
-from spacy_spanmed.pipeline.relation_extractor.pair_blocks import Candidate
 
 OTHER = OF_CONCEPT
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spacy_spanmed.pipeline.relation_extractor import attention as local_attention
+from spacy_spanmed.pipeline.relation_extractor import model as model_module
 from spacy_spanmed.pipeline.relation_extractor.evidence import SIZE
 from spacy_spanmed.pipeline.relation_extractor.model import PairClassifier, build_pair_scorer
 
@@ -48,8 +48,8 @@ def score_one_by_one(model, X, spans, labels, pairs, context, evidence):
 @pytest.mark.parametrize("at_once, far", [(4, 512), (4, 12), (256, 512), (256, 12)])
 @pytest.mark.parametrize("evidence", [False, True])
 def test_scores_and_gradients_are_those_of_single_pairs(evidence, at_once, far, monkeypatch):
-    monkeypatch.setitem(local_attention.PAIRS_AT_ONCE, "cpu", at_once)
-    monkeypatch.setattr(local_attention, "FAR", far)
+    monkeypatch.setitem(model_module.PAIRS_AT_ONCE, "cpu", at_once)
+    monkeypatch.setattr(model_module, "FAR", far)
     inputs = make_inputs(seed=0)
     model = PairClassifier(nI=WIDTH, nO=2, nL=3, hidden=HIDDEN, evidence=evidence)
     wanted = [inputs[0], *model.parameters()]

@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_spanmed.pipeline.relation_extractor.candidates import find_pairs
-from spacy_spanmed.pipeline.relation_extractor.pair_blocks import Candidate
+from spacy_spanmed.pipeline.relation_extractor.candidates import Candidate, find_pairs
 from spacy_spanmed.pipeline.relation_extractor.pooling import decode, pool, unpool
 
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spacy_spanmed.pipeline.relation_extractor.candidates import find_pairs
-from spacy_spanmed.pipeline.relation_extractor.pair_blocks import Candidate
+from spacy_spanmed.pipeline.relation_extractor.candidates import Candidate, find_pairs
 from spacy_spanmed.pipeline.relation_extractor.pooling import get_pair_loss
 
 GENES = [Candidate(s, s + 1, s, s + 1, "GENE") for s in (0, 3, 7)]

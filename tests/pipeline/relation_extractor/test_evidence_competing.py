@@ -8,18 +8,17 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, find_pairs
-from spacy_spanmed.pipeline.relation_extractor.competing_pairs import (
+from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, Candidate, find_pairs
+from spacy_spanmed.pipeline.relation_extractor.evidence import (
     BIAS,
     FEATURES,
     LOWEST,
     apply_weights,
     describe_competing,
 )
-from spacy_spanmed.pipeline.relation_extractor.pair_blocks import Candidate
 from spacy_spanmed.pipeline.relation_extractor.pooling import decode
 from spacy_spanmed.scoring.calibration import fit_logistic
-from spacy_spanmed.tuning.competing import fit_weights
+from spacy_spanmed.tuning.thresholds import fit_weights
 
 ALONE = {BIAS: 0.0, **dict.fromkeys(FEATURES, 0.0), "own": 1.0}
 

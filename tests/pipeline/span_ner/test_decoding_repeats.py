@@ -6,9 +6,8 @@ import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_spanmed.pipeline.span_ner.decoding import softmax
+from spacy_spanmed.pipeline.span_ner.decoding import pool_repeats, softmax
 from spacy_spanmed.pipeline.span_ner.model import SpanScores, enumerate_spans
-from spacy_spanmed.pipeline.span_ner.pooling import pool_repeats
 
 NLP = spacy.blank("en")
 

@@ -6,9 +6,8 @@ import spacy
 from spacy.tokens import Doc
 
 from spacy_spanmed.doc.concepts import get_abbreviations
-from spacy_spanmed.pipeline.span_ner.decoding import softmax
-from spacy_spanmed.pipeline.span_ner.pooling import pool_abbreviations
-from tests.pipeline.span_ner.test_pooling import make_scores
+from spacy_spanmed.pipeline.span_ner.decoding import pool_abbreviations, softmax
+from tests.pipeline.span_ner.test_decoding_repeats import make_scores
 
 KEY = ("._.", "abbreviations", None, None)  # where `doc._.abbreviations` is
 
