@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spacy_spanmed.encoder.cpu import precision as precision_module
+from spacy_spanmed.encoder.cpu import machine as precision_module
 from spacy_spanmed.pretraining import checkpoints
 from spacy_spanmed.pretraining import run as run_module
 from spacy_spanmed.pretraining.model import PretrainingModel
