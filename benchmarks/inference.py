@@ -33,6 +33,7 @@ from spacy_spanmed.corpora.formats import detect_format
 from spacy_spanmed.corpora.reading import iter_texts
 from spacy_spanmed.encoder.cpu.machine import check_precision
 from spacy_spanmed.encoder.shim import find_encoders
+from spacy_spanmed.pipeline.relation_extractor.candidates import get_entities
 from spacy_spanmed.pretraining.texts.reading import TextOptions
 from spacy_spanmed.pretraining.texts.sources import read_texts as read_plain_texts
 from spacy_spanmed.util.problems import CorpusError, Problems
@@ -262,7 +263,7 @@ def _measure(
     for doc in nlp.pipe(group.texts):
         given.entities[doc.text] = [(e.start_char, e.end_char, e.label_) for e in doc.ents]
         # Asked of the component, which stores only the pairs that are related
-        pairs += len(relations._find_pairs(doc, relations._get_entities(doc)).pairs)
+        pairs += len(relations._find_pairs(doc, get_entities(doc, relations.concepts)).pairs)
         cut += doc._.cut_pairs
     stock_pairs = sum(len(doc._.rel) for doc in stock.pipe(group.texts))
     rows = []
