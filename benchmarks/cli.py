@@ -4,7 +4,7 @@ import typer
 
 from spacy_spanmed.util.provenance import git_commit
 
-from . import ablation, baselines, inference, pretraining, record, results, training
+from . import ablation, baselines, everyday, inference, pretraining, record, results, training
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 baseline = typer.Typer(no_args_is_help=True, help="Figures to compare a trained pipeline with.")
@@ -26,6 +26,7 @@ app.command()(pretraining.pretrain)
 app.command()(inference.inference)
 app.command()(training.train)
 app.command()(ablation.ablation)
+app.command()(everyday.everyday)
 app.add_typer(baseline, name="baseline")
 baseline.command()(baselines.dictionary)
 app.command()(record.record)
