@@ -17,7 +17,6 @@ from tests import ROOT
 pytestmark = pytest.mark.slow
 
 CHECK = """
-from tests import ROOT
 import spacy
 nlp = spacy.load("en_spanmed_smoke")
 doc = nlp("Cisplatin inhibits the repair of damaged DNA and causes acute renal failure.")
