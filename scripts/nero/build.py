@@ -16,6 +16,7 @@ from spacy.tokens import Doc, DocBin
 from spacy_spanmed.corpora.alignment import Tokenize, make_gold_doc
 from spacy_spanmed.corpora.convert import DEV, SPLITS, TRAIN, stable_hash
 from spacy_spanmed.corpora.docbin import DOC_ATTRIBUTES
+from spacy_spanmed.doc.layers import ENTITIES
 from spacy_spanmed.util.files import write_atomically, write_text_atomically
 
 from .sentences import SOURCE, AnnotatedText, Conversion
@@ -70,7 +71,7 @@ def split_corpus(conversion: Conversion, seed: int = 0) -> Corpus:
     splits = assign_splits(
         clusters,
         [f"{'+'.join(t.layers)} by {t.annotator}" if t.layers else "" for t in texts],
-        [item.text for item in texts],
+        [item.source for item in texts],
         dev=min(DEV_DOCS, round(documents * DEV_SHARE)),
         test=min(TEST_DOCS, round(documents * TEST_SHARE)),
         seed=seed,
@@ -96,7 +97,7 @@ def select(corpus: Corpus, limit: int | None, seed: int = 0) -> list[int]:
     shares = proportional(limit, {name: len(items) for name, items in cells.items()})
     chosen = []
     for name, items in cells.items():
-        items.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
+        items.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].source), i))
         chosen.extend(items[: max(2, shares[name])])
     return sorted(chosen)
 
@@ -111,10 +112,16 @@ def make_docs(corpus: Corpus, indices: Iterable[int], tokenize: Tokenize) -> Ite
     """
     for i in indices:
         item = corpus.texts[i]
+        # Of a statement only the arguments are marked. In training they are entities among what is
+        # unknown; where it is scored, what isn't marked would count as wrong.
+        labelled = [mention for mention in item.mentions if mention[2]]
+        partial = bool(labelled) and ENTITIES not in item.layers and corpus.splits[i] == TRAIN
+        layers = [ENTITIES, *item.layers] if partial else item.layers
+        mentions = labelled if partial else item.mentions
         meta = {"id": item.id, "source": SOURCE, "annotator": item.annotator}
         meta["group"] = corpus.group(i)
         yield make_gold_doc(
-            tokenize, item.text, item.mentions, item.relations, layers=item.layers, meta=meta
+            tokenize, item.text, mentions, item.relations, layers=layers, partial=partial, meta=meta
         )
 
 
@@ -148,7 +155,7 @@ def write_corpus(
     left_out = [
         i for i, item in enumerate(corpus.texts) if not item.layers and corpus.splits[i] == TRAIN
     ]
-    left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].text), i))
+    left_out.sort(key=lambda i: (stable_hash(seed, corpus.texts[i].source), i))
     chosen = sorted(chosen + left_out[: None if limit is None else math.ceil(limit / 10)])
     for split, name in ((TRAIN, "pretrain.jsonl"), (DEV, "pretrain_dev.jsonl")):
         items = (

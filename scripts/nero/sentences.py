@@ -20,6 +20,8 @@ from spacy_spanmed.util.problems import CorpusError
 
 from .occurrences import Offsets, candidate_occurrences, nearest_pair, place_in_order
 from .rows import NeroRow
+from .short_forms import split_short_form
+from .spacing import restore_spacing
 from .tables import SYMMETRIC, UNKNOWN, UNREADABLE, load_entity_table, read_action
 
 SOURCE = "nero"
@@ -44,6 +46,8 @@ EQUAL = "statement dropped: both arguments are the same"
 NO_ACTION = "statement dropped: no action"
 NOT_VERBATIM = "statement dropped: an argument isn't in the sentence verbatim"
 
+SHORT_FORMS = "mentions added: a short form that was one with its long form"
+
 _NESTED_ARGUMENT = re.compile(r"statements?\s*\d+(\s*(&|and|,)\s*\d+)*", re.IGNORECASE)
 
 
@@ -52,7 +56,8 @@ class AnnotatedText:
     """A sentence (in the topic_* sets an abstract) with its annotation.
 
     id (str): "nero-" and the lowest sentence identifier in the file.
-    text (str): The text, with white space normalised.
+    source (str): The text as the file has it, with white space normalised.
+    text (str): The text with natural spacing, to which all offsets belong.
     annotator (str): The annotator of its first layer; the one with most rows, if several.
     papers (set[str]): PubMed identifiers of the papers it comes from, if known.
     layers (list[str]): The annotation layers; without any, it is just text.
@@ -61,6 +66,7 @@ class AnnotatedText:
     """
 
     id: str
+    source: str
     text: str
     annotator: str
     papers: set[str]
@@ -73,7 +79,7 @@ class AnnotatedText:
 class Conversion:
     """Everything that came of the file.
 
-    texts (list[AnnotatedText]): One for each distinct text, sorted by text, with and without
+    texts (list[AnnotatedText]): One for each distinct text of the file, sorted, with and without
         annotation.
     fates (Counter): Fate to number of rows; the total is the number of rows in the file.
     facts (Counter): Further counts, named in words.
@@ -124,6 +130,7 @@ def convert(rows: Iterable[NeroRow], source: str) -> Conversion:
         annotated = AnnotatedText(
             # A few sentence identifiers stand for two texts; the later ones get a letter.
             id=name if ids[name] == 1 else name + chr(ord("a") + ids[name] - 1),
+            source=text,
             text=text,
             annotator=_main_annotator(dense[text] or stated[text]),
             papers={row.paper for row in own if row.paper},
@@ -133,6 +140,8 @@ def convert(rows: Iterable[NeroRow], source: str) -> Conversion:
         if stated[text]:
             votes = _read_statements(sorted(stated[text], key=_row_key), result.fates)
             _add_relations(annotated, votes, result)
+        _split_short_forms(annotated, result.facts)
+        _restore_spacing(annotated, result.facts)
         result.texts.append(annotated)
     return result
 
@@ -185,6 +194,37 @@ def _add_mentions(annotated: AnnotatedText, rows: list[NeroRow], result: Convers
                 facts["other occurrences of a mention's string, left without annotation"] += 1
     annotated.layers.append(ENTITIES)
     annotated.mentions = sorted((start, end, label) for (start, end), label in mentions.items())
+
+
+def _split_short_forms(annotated: AnnotatedText, facts: Counter) -> None:
+    """Make "long form ( SHORT )" two mentions where all entities are marked. An argument of a
+    relation stays as it is."""
+    if ENTITIES not in annotated.layers:
+        return
+    arguments = {ends for item in annotated.relations for ends in (item[:2], item[3:5])}
+    mentions = set(annotated.mentions)
+    for mention in annotated.mentions:
+        start, end, label = mention
+        forms = split_short_form(annotated.text[start:end])
+        if forms and (start, end) not in arguments:
+            mentions.remove(mention)
+            mentions |= {(start + a, start + b, label) for a, b in forms}
+    facts[SHORT_FORMS] += len(mentions) - len(annotated.mentions)
+    annotated.mentions = sorted(mentions)
+
+
+def _restore_spacing(annotated: AnnotatedText, facts: Counter) -> None:
+    text, move = (restored := restore_spacing(annotated.text)).text, restored.move
+    facts["texts whose spacing was restored"] += text != annotated.text
+    annotated.text = text
+    annotated.mentions = [(*move(start, end), label) for start, end, label in annotated.mentions]
+    annotated.relations = [
+        item._replace(
+            **dict(zip(("head_start", "head_end"), move(*item[:2]))),
+            **dict(zip(("tail_start", "tail_end"), move(*item[3:5]))),
+        )
+        for item in annotated.relations
+    ]
 
 
 def _read_statements(rows: list[NeroRow], fates: Counter) -> list[_Vote]:

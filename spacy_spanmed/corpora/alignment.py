@@ -81,6 +81,7 @@ def make_gold_doc(
     relations: Iterable[Sequence[Any]] = (),
     *,
     layers: Iterable[str],
+    partial: bool = False,
     meta: dict[str, str] | None = None,
     kb_ids: dict[Mention, str] | None = None,
     concept_relations: Iterable[Sequence[Any]] | None = None,
@@ -95,6 +96,8 @@ def make_gold_doc(
     layers (Iterable[str]): The annotation layers this text really carries, out of "entities" and
         "relations". A layer left out is unknown, not empty. Only with the layer "entities" is
         `doc.ents` set: to the flat subset of the mentions, longest first, then leftmost.
+    partial (bool): Whether the text may hold further entities, so that all tokens outside of
+        `doc.ents` lack annotation ("-" in spaCy's training data). Defaults to False.
     meta (Optional[Dict[str, str]]): Stored under `doc.user_data["spanmed_meta"]`.
     kb_ids (Optional[Dict[Mention, str]]): `span.kb_id_` of trimmed mentions: see
         `spacy_spanmed.doc.join_ids`.
@@ -122,7 +125,7 @@ def make_gold_doc(
     ]
     doc.spans[SPANS_KEY] = spans
     if ENTITIES in layers:
-        doc.set_ents(filter_spans(spans), default="outside")
+        doc.set_ents(filter_spans(spans), default="missing" if partial else "outside")
     set_layers(doc, layers)
     if RELATIONS in layers and concept_relations is not None:
         set_concept_relation_tuples(doc, concept_relations)

@@ -209,7 +209,8 @@ class SpanNER(LabelledPipe):
 
         scores (SpanScores): Of the examples' predicted Docs. A mention that no span stands for
             (inside a token, or too wide) can't be learned; its text counts as no entity. Spans
-            with tokens whose annotation is missing ("-") are neither learned nor unlearned.
+            with tokens whose annotation is missing ("-") are neither learned nor unlearned, unless
+            they overlap a mention: then they are no entity.
         RETURNS (Tuple[float, Floats2d]): The loss and its gradient by the logits.
         RAISES (ValueError): If a gold label is unknown.
         """
@@ -227,16 +228,23 @@ class SpanNER(LabelledPipe):
                 continue
             labelled[i] = 1.0
             tokens += len(eg.predicted)
+            mentions = get_mentions(eg.reference)
             unknown = get_unknown_tokens(eg.reference)
             if unknown:
                 known[_find_touching(scores, i, eg.predicted, unknown)] = 0.0
-            for start, end, label in get_mentions(eg.reference):
+                whole = [
+                    (start, end)
+                    for start, end, _ in mentions
+                    if not any(a < end and start < b for a, b in unknown)
+                ]
+                known[_find_touching(scores, i, eg.predicted, whole)] = 1.0
+            for start, end, label in mentions:
                 self.check_label(label)
                 span = eg.predicted.char_span(start, end)
                 row = rows.get((i, span.start, len(span) - 1)) if span is not None else None
                 if row is not None:
                     gold[row] = index[label]
-        known[gold > 0] = 1.0
+                    known[row] = 1.0
         weights = (known * labelled[scores.docs])[:, None] / max(tokens, 1)
         probs = softmax(logits) if len(logits) else logits
         picked = probs[np.arange(len(gold)), gold]
