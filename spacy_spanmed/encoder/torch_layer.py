@@ -146,7 +146,18 @@ class ModuleShim(AdamWMixin, PyTorchShim):
         self._given = dict(settings)
         self.learn_rate_factor = factor
 
-    def create(self, **dims: int) -> Any:
+    def _get_share(self, name: str) -> float:
+        """RETURNS (float): What a module says was pretrained learns at the encoder's rate."""
+        pretrained = getattr(self._model, "pretrained", None)
+        return 1 / self.learn_rate_factor if pretrained and name.startswith(pretrained) else 1.0
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        super().finish_update(optimizer)
+        for module in self._model.modules():
+            if hasattr(module, "forget"):  # what it computed from weights that are no more
+                module.forget()
+
+    def create(self, **dims: Any) -> Any:
         """Build the module with freshly drawn weights, in place of the one that there is.
 
         RETURNS (torch.nn.Module): The module.
@@ -261,12 +272,15 @@ def run_on_tokens(
 
 
 def set_dropout(model: Model, rate: float) -> None:
-    """Set the rate of every `torch.nn.Dropout` in a model (thinc sets only its own layers')."""
+    """Set the rate of every `torch.nn.Dropout` in a model (thinc sets only its own layers'), but of
+    what was pretrained: that has the encoder's."""
     for node in model.walk():
         for shim in node.shims:
             if isinstance(shim, ModuleShim) and shim._model is not None:
-                for module in shim._model.modules():
-                    if isinstance(module, torch.nn.Dropout):
+                pretrained = getattr(shim._model, "pretrained", None)
+                for name, module in shim._model.named_modules():
+                    own = not pretrained or not name.startswith(pretrained)
+                    if own and isinstance(module, torch.nn.Dropout):
                         module.p = rate
 
 

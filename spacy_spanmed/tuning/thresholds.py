@@ -20,7 +20,6 @@ from ..doc.gold import get_gold_relations
 from ..doc.layers import ENTITIES, RELATIONS, get_layers
 from ..pipeline.relation_extractor.component import RelationExtractor
 from ..pipeline.relation_extractor.evidence import BIAS, FEATURES, describe_competing
-from ..pipeline.relation_extractor.pooling import pool
 from ..pipeline.span_ner.component import SpanNER
 from ..scoring.calibration import (
     FEWEST,
@@ -178,9 +177,8 @@ def fit_competing(pipe: RelationExtractor, examples: list[Example]) -> dict[str,
     RETURNS (Optional[Dict[str, float]]): See `fit_weights`.
     """
     described, targets = [], []
-    for eg, candidate, logits in pipe.score_given_gold(examples):
-        groups = np.array(candidate.groups, dtype="int64")
-        pooled = pool(logits, groups, len(candidate.arguments))[:, :-1]
+    for eg, candidate, scores in pipe.score_given_gold(examples):
+        pooled = scores.logits[:, :-1]
         described.append(describe_competing(candidate, pooled))
         relations = get_gold_relations(eg.reference, pipe.concepts, pipe.directed)
         related = {(pair, label) for pair, label, _ in relations}

@@ -18,8 +18,9 @@ from ...doc.concepts import set_concept_mentions
 from ...doc.gold import collect_labels, get_gold_relations, get_pair_types
 from ...doc.layers import CONCEPT_RELATIONS_KEY, RELATIONS, get_layers
 from ...doc.relations import set_concept_relation_tuples, set_relation_tuples
+from ...encoder.torch_layer import get_shim
 from ...scoring.relations import score_relations
-from ..base import LISTENER, LabelledPipe, split_by_tokens
+from ..base import LabelledPipe, split_by_tokens
 from .candidates import (
     NO_PAIRS,
     CandidatePairs,
@@ -32,80 +33,12 @@ from .candidates import (
     warn_of_unknown_labels,
     warn_without_entities,
 )
+from .decoding import Found, decode
 from .evidence import apply_weights, check_weights, describe_competing
+from .losses import READINGS, ArgumentPairs, MentionPairs, PairScores
 from .model import resize_entity_labels, resize_output
-from .pooling import Found, decode, get_pair_loss
 
 BATCH_SIZE = 128  # Docs whose gold mentions are looked at together
-
-DEFAULT_MODEL = {
-    "@architectures": "spanmed.PairScorer.v1",
-    # With its whole gradient the entity pipe would lose the encoder to this one
-    "tok2vec": {**LISTENER, "grad_factor": 0.1},
-    "hidden_size": 192,
-    "context_margin": 8,
-    "context_window": 64,
-    "learn_rate_factor": 1.0,
-}
-
-
-@Language.factory(
-    "relation_extractor",
-    assigns=["doc._.relations", "doc._.concept_relations", "doc._.cut_pairs"],
-    requires=["doc.ents", "doc._.trf_data"],
-    default_config={
-        "model": DEFAULT_MODEL,
-        "threshold": 0.5,
-        "calibration": [1.0, 0.0],
-        "rivals": {},
-        "max_distance": 128,
-        "max_pairs": 10000,
-        "concepts": False,
-        "directed": True,
-        "multi_label": True,
-        "typed_pairs": False,
-        "scorer": {"@scorers": "spanmed.relation_scorer.v1"},
-    },
-    default_score_weights={
-        "rel_gold_micro_f": 0.5,
-        "rel_micro_f": 0.5,
-        "rel_micro_p": 0.0,
-        "rel_micro_r": 0.0,
-        "rel_per_type": None,
-        "rel_gold_per_type": None,
-    },
-)
-def make_relation_extractor(
-    nlp: Language,
-    name: str,
-    model: Model,
-    threshold: float,
-    calibration: list[float],
-    rivals: dict[str, float],
-    max_distance: int,
-    max_pairs: int,
-    concepts: bool,
-    directed: bool,
-    multi_label: bool,
-    typed_pairs: bool,
-    scorer: Callable | None,
-) -> RelationExtractor:
-    """Make the pipe. See RelationExtractor for the settings."""
-    return RelationExtractor(
-        nlp.vocab,
-        model,
-        name,
-        threshold=threshold,
-        calibration=calibration,
-        rivals=rivals,
-        max_distance=max_distance,
-        max_pairs=max_pairs,
-        concepts=concepts,
-        directed=directed,
-        multi_label=multi_label,
-        typed_pairs=typed_pairs,
-        scorer=scorer,
-    )
 
 
 class RelationExtractor(LabelledPipe):
@@ -171,6 +104,7 @@ class RelationExtractor(LabelledPipe):
         self.directed = directed
         self.multi_label = multi_label
         self.typed_pairs = typed_pairs
+        self.reading = READINGS.get(model.name, MentionPairs)
         self.cfg["pair_types"] = []
 
     @property
@@ -215,7 +149,15 @@ class RelationExtractor(LabelledPipe):
         self.cfg["pair_types"] = known + [pair for pair in types if pair not in known]
         for label in labels["labels"]:
             self.add_label(label)
+        fresh = get_shim(self.model)._model is None
         self._build(get_examples, "relation", "'relations' (doc._.relations)")
+        if fresh and nlp is not None and self.reading is ArgumentPairs:
+            # Only now: they import much that predicting doesn't need
+            from ...encoder.shim import find_encoders
+            from .argument_scorer import start_layers
+
+            for encoder in find_encoders(nlp)[:1]:
+                start_layers(self.model, encoder._model)
 
     def predict(self, docs: Iterable[Doc]) -> list[Found]:
         """RETURNS (List[Found]): The relations between each Doc's entities."""
@@ -237,13 +179,13 @@ class RelationExtractor(LabelledPipe):
         """
         return [self._decode(*scored) for scored in self.score_pairs(docs, mentions)]
 
-    def _decode(self, candidate: CandidatePairs, logits: np.ndarray) -> Found:
+    def _decode(self, candidate: CandidatePairs, scores: PairScores) -> Found:
         def rescore(pooled: np.ndarray) -> np.ndarray:
             return apply_weights(self.rivals, describe_competing(candidate, pooled))
 
         return decode(
             candidate,
-            logits,
+            scores,
             self.labels,
             threshold=self.threshold,
             calibration=self.calibration,
@@ -254,23 +196,26 @@ class RelationExtractor(LabelledPipe):
 
     def score_pairs(
         self, docs: Sequence[Doc], mentions: Sequence[Mentions]
-    ) -> list[tuple[CandidatePairs, Any]]:
+    ) -> list[tuple[CandidatePairs, PairScores]]:
         """Score the pairs of given mentions (see `predict_pairs`).
 
-        RETURNS (List[Tuple[CandidatePairs, Floats2d]]): Each Doc's pairs, and their logits: (pairs,
-            labels + 1), the last column "negated".
+        RETURNS (List[Tuple[CandidatePairs, PairScores]]): Each Doc's pairs, and their scores.
         """
-        scored: list[tuple[CandidatePairs, Any]] = []
+        scored: list[tuple[CandidatePairs, PairScores]] = []
         for part in split_by_tokens(docs):
             candidates = [
                 self._find_pairs(doc, found) for doc, found in zip(docs[part], mentions[part])
             ]
-            ends = np.cumsum([len(candidate.pairs) for candidate in candidates])
-            logits = np.zeros((0, len(self.labels) + 1), dtype="float32")
+            ends = np.cumsum([self.reading.count(candidate) for candidate in candidates])
             if ends[-1]:
                 self.check_upstream([doc for doc, c in zip(docs[part], candidates) if c.pairs])
-                logits = self.model.ops.to_numpy(self.model.predict((list(docs[part]), candidates)))
-            scored.extend(zip(candidates, np.split(logits, ends[:-1])))
+                output = self.model.ops.to_numpy(self.model.predict((list(docs[part]), candidates)))
+                parts = np.split(output, ends[:-1])
+                scored.extend((c, self.reading.read(c, own)) for c, own in zip(candidates, parts))
+            else:
+                empty = np.zeros((0, len(self.labels) + 1), dtype="float32")
+                nothing = PairScores(empty, np.zeros((0, len(self.labels)), dtype="int64"))
+                scored.extend((candidate, nothing) for candidate in candidates)
         return scored
 
     def _find_pairs(self, doc: Doc, mentions: Mentions) -> CandidatePairs:
@@ -344,8 +289,8 @@ class RelationExtractor(LabelledPipe):
         ]
         for _, label, _ in chain.from_iterable(gold):
             self.check_label(label)
-        logits = self.model.ops.to_numpy(scores)
-        loss, gradient = get_pair_loss(logits, candidates, gold, self.labels)
+        output = self.model.ops.to_numpy(scores)
+        loss, gradient = self.reading.get_loss(output, candidates, gold, self.labels)
         return loss, self.model.ops.asarray2f(gradient)  # type: ignore[arg-type]
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -378,20 +323,20 @@ class RelationExtractor(LabelledPipe):
         """
         examples = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
         with_gold = []
-        for eg, candidate, logits in self.score_given_gold(examples):
+        for eg, candidate, scores in self.score_given_gold(examples):
             # Not on the Doc itself, whose own relations others may still look at
             words = [token.text for token in eg.predicted]
             spaces = [bool(token.whitespace_) for token in eg.predicted]
             copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
-            self.set_annotations([copy], [self._decode(candidate, logits)])
+            self.set_annotations([copy], [self._decode(candidate, scores)])
             with_gold.append(Example(copy, eg.reference))
         return with_gold
 
     def score_given_gold(
         self, examples: Sequence[Example]
-    ) -> Iterator[tuple[Example, CandidatePairs, Any]]:
-        """YIELDS (Tuple[Example, CandidatePairs, Floats2d]): Each example with the pairs of its gold
-        mentions, and their logits (see `score_pairs`)."""
+    ) -> Iterator[tuple[Example, CandidatePairs, PairScores]]:
+        """YIELDS (Tuple[Example, CandidatePairs, PairScores]): Each example with the pairs of its gold
+        mentions, and their scores (see `score_pairs`)."""
         for start in range(0, len(examples), BATCH_SIZE):
             batch = examples[start : start + BATCH_SIZE]
             mentions = [get_gold(eg.reference, self.concepts) for eg in batch]

@@ -33,26 +33,31 @@ LOWEST = -8.0  # logit of a competing pair that isn't there, or that nobody woul
 Weights = Mapping[str, float]
 
 
-def describe_pairs(candidate: CandidatePairs) -> np.ndarray:
+def describe_pairs(candidate: CandidatePairs, rows: np.ndarray | None = None) -> np.ndarray:
     """Describe the two concepts of each pair of mentions; without concepts, the two mentions.
 
     candidate (CandidatePairs): The pairs of one Doc.
+    rows (Optional[Ints1d]): Those to describe. Defaults to None: all.
     RETURNS (Floats2d): (pairs, SIZE), float32: what `_describe_concepts` says of the head and of
         the tail, the logarithm of the shortest distance of their mentions, and that of the number
         of mentions of theirs that are close. All between 0 and about 3.
     """
     if not candidate.pairs:
         return np.zeros((0, SIZE), dtype="float32")
-    table, rows = _describe_concepts(candidate.mentions)
+    table, row_of = _describe_concepts(candidate.mentions)
     groups = np.array(candidate.groups, dtype="int64")
     distances, nearest = _measure_distances(candidate)
     close = np.bincount(groups[distances <= CLOSE], minlength=len(nearest))
+    rows = np.arange(len(groups)) if rows is None else rows
+    groups = groups[rows]
     # No list a pair: there may be so many that the garbage collector would look at all Docs again
     ends = np.array(
         [
-            rows[name]
-            for pair, group in zip(candidate.pairs, candidate.groups)
-            for name in _name_ends(candidate.mentions, pair, candidate.arguments[group])
+            row_of[name]
+            for row, group in zip(rows.tolist(), groups.tolist())
+            for name in _name_ends(
+                candidate.mentions, candidate.pairs[row], candidate.arguments[group]
+            )
         ]
     ).reshape(-1, 2)
     described = [
@@ -108,12 +113,20 @@ def _describe_concepts(mentions: list[Candidate]) -> tuple[np.ndarray, dict[Any,
 def _name_ends(
     mentions: list[Candidate], pair: tuple[int, int], arguments: tuple[Any, Any]
 ) -> tuple[Any, Any]:
-    """RETURNS (Tuple): The concepts of the head and of the tail. The arguments of a relation
+    if not mentions[pair[0]].concepts or not mentions[pair[1]].concepts:
+        return pair
+    return order_ends(mentions, pair, arguments)
+
+
+def order_ends(
+    mentions: list[Candidate], pair: tuple[int, int], arguments: tuple[Any, Any]
+) -> tuple[Any, Any]:
+    """RETURNS (Tuple): The arguments, that of the head first. Those of a relation between concepts
     without direction may stand the other way round."""
     head, tail = (mentions[position].concepts for position in pair)
-    if not head or not tail:
-        return pair
     one, other = arguments
+    if not head or not tail:
+        return arguments
     return (one, other) if one in head and other in tail else (other, one)
 
 

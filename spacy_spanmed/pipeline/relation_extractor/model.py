@@ -36,6 +36,8 @@ UNKNOWN_LABEL = 0
 # Pairs at once: bounds the memory of a Doc with thousands of mentions. On a CPU, so few that they
 # stay in the processor's cache and share most of the tokens around them.
 PAIRS_AT_ONCE = {"cpu": 256, "cuda": 4096}
+# Tables with a row for each label of entities, of either architecture
+BY_ENTITY_LABEL = {"label.weight", "layers.first.weight", "layers.last.weight"}
 FAR = 512  # tokens from one end of a pair's context to the other
 
 
@@ -351,10 +353,10 @@ def resize_entity_labels(model: Model) -> None:
     if shim._model is None:
         return
     state = shim._model.state_dict()
-    table = state["label.weight"]
     count = len(model.attrs["entity_labels"]) + 1
-    unknown = table[UNKNOWN_LABEL].expand(count - len(table), -1)
-    state["label.weight"] = torch.cat([table, unknown])
+    for name in BY_ENTITY_LABEL & state.keys():
+        unknown = state[name][UNKNOWN_LABEL].expand(count - len(state[name]), -1)
+        state[name] = torch.cat([state[name], unknown])
     shim.create(nL=count).load_state_dict(state)
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, Candidate, find_pairs
+from spacy_spanmed.pipeline.relation_extractor.decoding import decode
 from spacy_spanmed.pipeline.relation_extractor.evidence import (
     BIAS,
     FEATURES,
@@ -16,7 +17,7 @@ from spacy_spanmed.pipeline.relation_extractor.evidence import (
     apply_weights,
     describe_competing,
 )
-from spacy_spanmed.pipeline.relation_extractor.pooling import decode
+from spacy_spanmed.pipeline.relation_extractor.losses import MentionPairs
 from spacy_spanmed.scoring.calibration import fit_logistic
 from spacy_spanmed.tuning.thresholds import fit_weights
 
@@ -141,17 +142,17 @@ def test_logistic_regression_is_at_its_minimum():
 def test_relations_are_chosen_by_the_final_score():
     mentions = [mention(0, "CHEM", "C1"), mention(5, "DIS", "D1"), mention(30, "DIS", "D2")]
     found = find_pairs(mentions, 1000, 1000, concepts=True, pair_types={("CHEM", "DIS")})
-    logits = np.array([[3.0, -9.0], [1.0, -9.0]])
+    scores = MentionPairs.read(found, np.array([[3.0, -9.0], [1.0, -9.0]]))
     assert found.arguments == [("C1", "D1"), ("C1", "D2")]
 
     def chosen(weights):
         result = decode(
-            found, logits, ["CAUSES"], threshold=0.5, concepts=True,
+            found, scores, ["CAUSES"], threshold=0.5, concepts=True,
             rescore=lambda pooled: apply_weights(weights, describe_competing(found, pooled)),
         )  # fmt: skip
         return [(item.tail_id, round(item.score, 4)) for item in result.concept_relations]
 
-    plain = decode(found, logits, ["CAUSES"], threshold=0.5, concepts=True).concept_relations
+    plain = decode(found, scores, ["CAUSES"], threshold=0.5, concepts=True).concept_relations
     assert chosen(ALONE) == [(item.tail_id, round(item.score, 4)) for item in plain]
     assert len(plain) == 2
     # 3 - 0.5 x 1, and 1 - 0.5 x 3

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_spanmed.pipeline.relation_extractor.candidates import Candidate, find_pairs
-from spacy_spanmed.pipeline.relation_extractor.pooling import decode, pool, unpool
+from spacy_spanmed.pipeline.relation_extractor.decoding import decode
+from spacy_spanmed.pipeline.relation_extractor.losses import MentionPairs
+from spacy_spanmed.pipeline.relation_extractor.pooling import pool, unpool
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 1000))
@@ -40,7 +42,9 @@ def test_relation_of_concepts_is_shown_at_its_best_pair():
     logits = np.full((2, 3), -9.0)
     logits[PAIRS.pairs.index((0, 2)), 0] = 2.0
     logits[PAIRS.pairs.index((1, 2)), 0] = 1.0
-    found = decode(PAIRS, logits, ["X", "Y"], threshold=0.5, concepts=True)
+    found = decode(
+        PAIRS, MentionPairs.read(PAIRS, logits), ["X", "Y"], threshold=0.5, concepts=True
+    )
     (relation,), (concept,) = found.relations, found.concept_relations
     assert found.cut == 0
     assert found.mentions == [("C1", [(0, 1, "CHEM"), (4, 5, "CHEM")]), ("D1", [(8, 9, "DIS")])]
@@ -52,7 +56,14 @@ def test_relation_of_concepts_is_shown_at_its_best_pair():
 
 def test_one_label_or_several():
     logits = np.array([[2.0, 3.0, -9.0]] * 2)
-    both = decode(PAIRS, logits, ["X", "Y"], threshold=0.5, concepts=True)
+    both = decode(PAIRS, MentionPairs.read(PAIRS, logits), ["X", "Y"], threshold=0.5, concepts=True)
     assert [item.label for item in both.concept_relations] == ["X", "Y"]
-    one = decode(PAIRS, logits, ["X", "Y"], threshold=0.5, concepts=True, multi_label=False)
+    one = decode(
+        PAIRS,
+        MentionPairs.read(PAIRS, logits),
+        ["X", "Y"],
+        threshold=0.5,
+        concepts=True,
+        multi_label=False,
+    )
     assert [item.label for item in one.concept_relations] == ["Y"]

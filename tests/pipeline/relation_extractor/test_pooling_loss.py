@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from spacy_spanmed.pipeline.relation_extractor.candidates import Candidate, find_pairs
-from spacy_spanmed.pipeline.relation_extractor.pooling import get_pair_loss
+from spacy_spanmed.pipeline.relation_extractor.losses import MentionPairs
 
 GENES = [Candidate(s, s + 1, s, s + 1, "GENE") for s in (0, 3, 7)]
 PAIRS = find_pairs(GENES, 99, 99)  # six ordered pairs
@@ -30,12 +30,12 @@ def test_loss_and_gradient():
     expected = (related + negated) / 2  # two pairs with a relation
     expected.backward()
     gold = make_gold((1, "B", True), (4, "A", False))
-    loss, gradient = get_pair_loss(logits, [PAIRS], gold, LABELS)
+    loss, gradient = MentionPairs.get_loss(logits, [PAIRS], gold, LABELS)
     assert loss == pytest.approx(expected.item())
     np.testing.assert_allclose(gradient, rows.grad.numpy(), atol=1e-12)
 
 
 def test_no_overflow():
     logits = np.array([[1000.0, -1000.0, 0.0]] * 6)
-    loss, gradient = get_pair_loss(logits, [PAIRS], make_gold((0, "A", False)), LABELS)
+    loss, gradient = MentionPairs.get_loss(logits, [PAIRS], make_gold((0, "A", False)), LABELS)
     assert np.isfinite(loss) and np.isfinite(gradient).all()
