@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from spacy.tokens import Doc, Span
 
+from .evidence import find_sents, is_speculative
 from .layers import CONCEPT_RELATIONS_KEY, RELATIONS_KEY, get_layers, set_layers
 from .mentions import expand_span
 
@@ -94,6 +95,18 @@ class Relation(NamedTuple):
     label: str
     score: float = 1.0
     negated: bool = False
+
+    @property
+    def sents(self) -> list[Span]:
+        """RETURNS (List[Span]): The sentences that hold the arguments: its evidence. Of a relation
+        between concepts, those of the mentions that speak for it most."""
+        return find_sents(self.head, self.tail)
+
+    @property
+    def speculative(self) -> bool:
+        """RETURNS (bool): Whether the text says so as a possibility, a question or a plan ("may",
+        "is being tested"), by its words (see `evidence.py`)."""
+        return is_speculative(self.head, self.tail)
 
     def to_tuple(self) -> RelationTuple:
         """RETURNS (RelationTuple): The same relation as character offsets."""

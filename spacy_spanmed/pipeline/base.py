@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 
 from ..encoder.torch_layer import set_dropout
-from ..scoring.calibration import Calibration
+from ..scoring.operating import ALL, Operating, check_operating, find_threshold
 
 LISTENER = {
     "@architectures": "spacy-transformers.TransformerListener.v1",
@@ -45,6 +45,7 @@ class LabelledPipe(TrainablePipe):
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
     threshold (float): Lowest score of what is predicted, in [0, 1]; at 1 nothing is.
+    label_thresholds (Mapping[str, float]): Of labels that have their own.
     calibration (Sequence[float]): Slope, above 0, and offset (see `Calibration`).
     scorer (Optional[Callable]): Scores examples.
     RAISES (ValueError): If the threshold or the calibration is out of range.
@@ -58,24 +59,62 @@ class LabelledPipe(TrainablePipe):
         model: Model,
         name: str,
         threshold: float,
+        label_thresholds: Mapping[str, float],
         calibration: Sequence[float],
         scorer: Callable | None,
     ):
-        if len(calibration) != 2 or not calibration[0] > 0:
-            raise ValueError(
-                f"{name}: calibration must be a slope above 0 and an offset, not {calibration}."
-            )
-        if not 0.0 <= threshold <= 1.0:
-            raise ValueError(f"{name}: the threshold must be in [0, 1], not {threshold}.")
+        settings = {
+            "threshold": threshold,
+            "label_thresholds": label_thresholds,
+            "calibration": calibration,
+        }
+        own = check_operating(name, settings)
         self.vocab = vocab
         self.model = model
         self.name = name
         # Only what is learned: settings come from the config, so that those given to
         # `spacy.load` win over those the pipe was saved with.
-        self.cfg: dict[str, Any] = {"labels": []}
-        self.threshold = threshold
-        self.calibration = Calibration(*calibration)
+        self.cfg: dict[str, Any] = {"labels": [], "curves": {}}
+        self.threshold, self.label_thresholds, self.calibration = own
         self.scorer = scorer
+
+    @property
+    def operating(self) -> Operating:
+        """RETURNS (Operating): Threshold and calibration that are in use."""
+        return Operating(self.threshold, self.label_thresholds, self.calibration)
+
+    def set_precision(
+        self, precision: float, labels: Iterable[str] | None = None
+    ) -> dict[str, tuple[float, float, float]]:
+        """Predict so strictly, or so freely, that a share of what is found is right, as far as the
+        held-out data that the pipeline was tuned on tells. It holds for this pipe as loaded; to keep
+        it, save the pipeline's config with the thresholds (`label_thresholds`).
+
+        precision (float): Above 0, at most 1. labels (Optional[Iterable[str]]): Of which to set it.
+            Defaults to None: all.
+        RETURNS (Dict[str, Tuple[float, float, float]]): For each label the threshold, and the
+            precision and recall there; of one that doesn't reach it, of which nothing is predicted
+            any more, (1.0, 0.0, 0.0).
+        RAISES (ValueError): If it is out of range, a label is unknown, or the pipeline wasn't tuned.
+        """
+        if not 0.0 < precision <= 1.0:
+            raise ValueError(f"{self.name}: precision must be above 0, at most 1, not {precision}.")
+        curves = self.cfg.get("curves")
+        if not curves:
+            raise ValueError(
+                f"{self.name}: what precision it reaches isn't known, because it wasn't tuned on "
+                "held-out data. Run `spanmed finalize ... --dev dev.spacy`."
+            )
+        labels = self.labels if labels is None else list(labels)
+        for label in labels:
+            self.check_label(label)
+        found = {}
+        for label in labels:
+            curve = label if label in curves else ALL  # too rare there to have its own
+            found[label] = find_threshold(curves, curve, precision) or (1.0, 0.0, 0.0)
+        thresholds = {label: threshold for label, (threshold, _, _) in found.items()}
+        self.label_thresholds = {**self.label_thresholds, **thresholds}
+        return found
 
     def _resize(self, n_labels: int) -> None:
         """Give the model room for so many labels; what it knows stays."""

@@ -13,9 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-Judged = tuple[float, bool]  # score of a prediction, and whether it is right
 BINS = 10  # of equal width, of the expected calibration error
 FEWEST = 50  # predictions right, and as many wrong, below which there is nothing to fit
+
+
+class Judged(NamedTuple):
+    """A prediction: its score (float), whether it is right (bool), and its label (str)."""
+
+    score: float
+    hit: bool
+    label: str = ""
 
 
 class Calibration(NamedTuple):
@@ -39,6 +46,11 @@ class Calibration(NamedTuple):
             return score
         return float(sigmoid((_logit(np.array(score)) - self.offset) / self.slope))
 
+    def invert_all(self, scores: float | np.ndarray, count: int) -> np.ndarray:
+        """RETURNS (Floats1d): The probabilities that have these scores; of one, count times the
+        same."""
+        return np.array([self.invert(float(score)) for score in np.broadcast_to(scores, count)])
+
 
 def fit_calibration(predictions: Sequence[Judged]) -> Calibration | None:
     """Find the curve with the lowest log loss on Platt's smoothed targets.
@@ -49,7 +61,7 @@ def fit_calibration(predictions: Sequence[Judged]) -> Calibration | None:
     """
     if not predictions:
         return None
-    scores, hits = (np.array(part, dtype="float64") for part in zip(*predictions))
+    scores, hits = _split(predictions)
     right, wrong = hits.sum(), (1 - hits).sum()
     if min(right, wrong) < FEWEST or scores.min() == scores.max():
         return None
@@ -89,10 +101,16 @@ def expected_calibration_error(predictions: Sequence[Judged]) -> float | None:
     """
     if not predictions:
         return None
-    scores, hits = (np.array(part, dtype="float64") for part in zip(*predictions))
+    scores, hits = _split(predictions)
     numbers = np.minimum((scores * BINS).astype("int64"), BINS - 1)
     gaps = np.bincount(numbers, weights=scores - hits, minlength=BINS)
     return float(np.abs(gaps).sum() / len(scores))
+
+
+def _split(predictions: Sequence[Judged]) -> tuple[np.ndarray, np.ndarray]:
+    """RETURNS (Tuple[Floats1d, Floats1d]): Scores, and 1.0 where a prediction is right."""
+    scores, hits, *_ = zip(*predictions)
+    return np.array(scores, dtype="float64"), np.array(hits, dtype="float64")
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:

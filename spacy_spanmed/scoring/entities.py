@@ -122,7 +122,11 @@ def score_entities(
         unknown = get_unknown_tokens(reference)
         ents = _judged(predicted.ents, gold_offsets, unknown)
         flat.add(gold, ents, lambda mention: mention[2])
-        judged += [(s, mention in gold) for mention, s in _scores(predicted) if mention in ents]
+        judged += [
+            Judged(score, mention in gold, mention[2])
+            for mention, score in _scores(predicted)
+            if mention in ents
+        ]
         boundary.score_set({(start, end) for start, end, _ in ents}, gold_offsets)
         if SPANS_KEY in predicted.spans:
             has_nested = True

@@ -107,7 +107,7 @@ def score_relations(
             predicted = _by_key(get_relation_tuples(predicted_doc), directed)
             predicted_pairs = {key[:2] for key in predicted}
         per_label.add(set(gold), set(predicted), lambda key: key[-1])
-        judged += [(item.score, key in gold) for key, item in predicted.items()]
+        judged += [Judged(item.score, key in gold, key[-1]) for key, item in predicted.items()]
         pairs.score_set(predicted_pairs, {key[:2] for key in gold})
         negated.score_set(
             {(key, item.negated) for key, item in predicted.items()},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,33 +30,39 @@ from ..scoring.calibration import (
     fit_logistic,
 )
 from ..scoring.entities import score_entities
+from ..scoring.operating import Operating, make_curves
 from ..scoring.relations import score_relations
 
 GRID = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
-LOWEST = 0.02  # threshold of the predictions that a calibration is fitted on
+LOWEST = 0.02  # threshold of the predictions that calibration and thresholds are fitted on
+FEWEST_OF_LABEL = 15  # in gold, for a threshold of its own
+COPIED = ("threshold", "label_thresholds", "calibration", "given_gold", "rivals")
 BATCH_SIZE = 64
 FOLDS = 5
+
+Pipe = SpanNER | RelationExtractor
 
 
 def tune_pipes(
     nlp: Language, examples: Sequence[Example], grid: Sequence[float] = GRID
 ) -> dict[str, dict[str, Any]]:
-    """Calibrate the scores of `span_ner` and `relation_extractor`, and set their thresholds.
+    """Calibrate the scores of `span_ner` and `relation_extractor`, set their thresholds, and keep what
+    precision and recall they reach.
 
-    The thresholds are those with the best F1 (if there is one above 0), each chosen alone: entities
-    by `ents_f`, relations by `rel_gold_micro_f` (given gold entities), so that the second does not
-    make up for errors of the first. Before that, what competing pairs say of a pair is fitted, given
-    gold entities too. Relations' scores are calibrated between predicted entities, as users get
-    them. A pipe is left as it is if the pipeline lacks it or the data lacks its layer. The
-    encoder runs once.
+    The thresholds are those with the best F1 (if there is one above 0): one for all, and of labels
+    that are frequent enough their own. Those of relations are chosen twice, as calibration is: between
+    predicted entities, as users get them, and given gold entities. Before that, what competing pairs
+    say of a pair is fitted, given gold entities. A pipe is left as it is if the pipeline lacks it
+    or the data lacks its layer. The encoder runs once.
 
     nlp (Language): Trained pipeline; its pipes and its config are changed.
     examples (Sequence[Example]): The development set, never the test set.
     grid (Sequence[float]): Thresholds to try, each in [0, 1), of calibrated scores.
-    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold" and "f" on the data,
-        "calibration" (None if there was too little to fit one), and expected calibration errors
-        without and with it, "ece_before" and "ece", on the data that it was fitted on; for
-        relations also "rivals": the weights of what competing pairs say (see `fit_competing`).
+    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold", "label_thresholds", "f" on the
+        data, "calibration" (None if there was too little to fit one), and expected calibration
+        errors without and with it, "ece_before" and "ece", on the data that it was fitted on; for
+        relations also "given_gold", with the same, and "rivals": the weights of what competing pairs
+        say (see `fit_competing`).
     """
     examples = list(examples)
     chosen: dict[str, dict[str, Any]] = {}
@@ -71,51 +77,101 @@ def tune_pipes(
 
 
 def _tune(
-    nlp: Language,
-    name: str,
-    pipe: SpanNER | RelationExtractor,
-    examples: list[Example],
-    grid: Sequence[float],
+    nlp: Language, name: str, pipe: Pipe, examples: list[Example], grid: Sequence[float]
 ) -> dict[str, Any]:
+    own = pipe.operating
+    relations = isinstance(pipe, RelationExtractor)
     if isinstance(pipe, RelationExtractor):
-        _set(nlp, name, rivals=fit_competing(pipe, examples) or {})
-    own = pipe.threshold
-    pipe.threshold, pipe.calibration = LOWEST, Calibration()
+        _set(nlp, name, rivals=fit_competing(pipe, examples) or {}, given_gold={})
+    pipe.threshold, pipe.label_thresholds, pipe.calibration = Operating(LOWEST)
     annotate(pipe, examples)
     judged: list[Judged] = []
     if isinstance(pipe, RelationExtractor):
-        score_relations(examples, directed=pipe.directed, judged=judged)
+        scores = score_relations(examples, directed=pipe.directed, judged=judged)
     else:
-        score_entities(examples, judged=judged)
-    fitted = fit_calibration(judged)
-    pipe.calibration = calibration = fitted or Calibration()
-    figures = {}
-    for threshold in grid:
-        pipe.threshold = threshold
-        if isinstance(pipe, RelationExtractor):
-            found = pipe.predict_given_gold(examples)
-            scores = score_relations(found, directed=pipe.directed, by_id=True)
-            figures[threshold] = scores["rel_micro_f"] or 0.0
-        else:
-            annotate(pipe, examples)
-            figures[threshold] = score_entities(examples)["ents_f"] or 0.0
-    best = max(figures, key=lambda threshold: figures[threshold])
-    if not figures[best]:  # the first of equals would be the most permissive of all
+        scores = score_entities(examples, judged=judged)
+    support = _count_support(scores, "rel" if relations else "ents")
+    operating, figures = choose_operating(judged, support, grid, own)
+    if isinstance(pipe, RelationExtractor):
+        of_gold: list[Judged] = []
+        found = pipe.predict_given_gold(examples)
+        scores = score_relations(found, directed=pipe.directed, by_id=True, judged=of_gold)
+        support_of_gold = _count_support(scores, "rel")
+        given_gold, figures_of_gold = choose_operating(of_gold, support_of_gold, grid, own)
+        figures["given_gold"] = {**given_gold.to_settings(), **figures_of_gold}
+        _set(nlp, name, given_gold=given_gold.to_settings())
+    if not figures["f"]:  # the first of equals would be the most permissive of all
         warnings.warn(
             f"{name}: nothing that it finds in the development set is right, whatever the threshold, "
-            f"which stays {own}. Train it longer, or check that the data has its labels."
+            f"which stays {own.threshold}. Train it longer, or check that the data has its labels."
         )
-        best = own
-    _set(nlp, name, threshold=best, calibration=list(calibration))
-    before = [(score, hit) for score, hit in judged if score > calibration.invert(best)]
-    after = [(float(calibration.apply(np.array(score))), hit) for score, hit in before]
+    _set(nlp, name, **operating.to_settings())
+    calibrated = [j._replace(score=s) for j, s in zip(judged, _calibrate(judged, operating))]
+    pipe.cfg["curves"] = make_curves(calibrated, support)
     return {
-        "threshold": best,
-        "f": figures.get(best, 0.0),
-        "calibration": None if fitted is None else list(fitted),
-        "ece_before": expected_calibration_error(before),
-        "ece": expected_calibration_error(after),
+        **operating.to_settings(),
+        **figures,
         **({"rivals": pipe.rivals} if isinstance(pipe, RelationExtractor) else {}),
+    }
+
+
+def _count_support(scores: Mapping[str, Any], prefix: str) -> dict[str, int]:
+    per_type = scores[f"{prefix}_per_type"] or {}
+    return {label: own["support"] for label, own in per_type.items() if own["support"]}
+
+
+def _calibrate(judged: Sequence[Judged], operating: Operating) -> list[float]:
+    return operating.calibration.apply(np.array([item.score for item in judged])).tolist()
+
+
+def choose_operating(
+    judged: Sequence[Judged], support: Mapping[str, int], grid: Sequence[float], own: Operating
+) -> tuple[Operating, dict[str, Any]]:
+    """Choose calibration and thresholds from predictions that were made with LOWEST.
+
+    judged (Sequence[Judged]): Those, uncalibrated. support (Mapping[str, int]): How many there are in
+        gold, by label. grid (Sequence[float]): Thresholds to try. own (Operating): What stays if
+        nothing is right.
+    RETURNS (Tuple[Operating, Dict[str, Any]]): What was chosen, and "calibration" (None if there
+        wasn't enough), "f", "ece_before" and "ece".
+    """
+    fitted = fit_calibration(judged)
+    operating = Operating(calibration=fitted or Calibration())
+    scores = np.array(_calibrate(judged, operating))
+    hits = np.array([item.hit for item in judged], dtype=bool)
+    labels = np.array([item.label for item in judged], dtype=object)
+    limits = np.full(len(judged), own.threshold)
+
+    def choose(rows: np.ndarray, total: int) -> tuple[float, float]:
+        """RETURNS (Tuple[float, float]): The best F1, and its threshold."""
+        found = []
+        for threshold in grid:
+            above = rows & (scores > threshold)
+            found.append(2 * int(hits[above].sum()) / max(int(above.sum()) + total, 1))
+        best = max(range(len(grid)), key=lambda i: found[i])
+        return found[best], grid[best]
+
+    total = sum(support.values())
+    best, threshold = choose(np.ones(len(judged), dtype=bool), total)
+    by_label = {}
+    if best:
+        limits[:] = threshold
+        for label, count in support.items():
+            best_of_label, own_threshold = choose(labels == label, count)
+            if count >= FEWEST_OF_LABEL and best_of_label:
+                by_label[label] = own_threshold
+                limits[labels == label] = own_threshold
+        operating = operating._replace(threshold=threshold, label_thresholds=by_label)
+    else:
+        operating = operating._replace(threshold=own.threshold)
+    above = scores > limits
+    kept = [item for item, is_above in zip(judged, above) if is_above]
+    after = [j._replace(score=s) for j, s in zip(kept, scores[above].tolist())]
+    return operating, {
+        "calibration": None if fitted is None else list(fitted),
+        "f": 2 * int(hits[above].sum()) / max(int(above.sum()) + total, 1) if best else 0.0,
+        "ece_before": expected_calibration_error(kept),
+        "ece": expected_calibration_error(after),
     }
 
 
@@ -133,8 +189,7 @@ def copy_tuning(nlp: Language, source: Path) -> dict[str, dict[str, Any]]:
 
     nlp (Language): Trained pipeline; its pipes and its config are changed.
     source (Path): Pipeline as written by `spanmed finalize --dev`.
-    RETURNS (Dict[str, Dict[str, Any]]): For each pipe "threshold", "calibration" (or None), for
-        relations also "rivals".
+    RETURNS (Dict[str, Dict[str, Any]]): For each pipe what was copied, of COPIED.
     RAISES (ValueError): If the source has not been tuned, or has other pipes to tune.
     """
     meta = source / "meta.json"
@@ -149,13 +204,32 @@ def copy_tuning(nlp: Language, source: Path) -> dict[str, dict[str, Any]]:
         )
     copied = {}
     for name, figures in tuned.items():
-        kept = {
-            key: figures[key] for key in ("threshold", "calibration", "rivals") if key in figures
-        }
+        kept = {key: figures[key] for key in COPIED if key in figures}
         calibration = list(Calibration(*(figures["calibration"] or ())))
-        _set(nlp, name, **{**kept, "calibration": calibration})
+        settings = {**kept, "calibration": calibration}
+        if "given_gold" in kept:
+            settings["given_gold"] = _as_settings(kept["given_gold"])
+        _set(nlp, name, **settings)
+        curves = _read_curves(source / name)
+        if curves:
+            nlp.get_pipe(name).cfg["curves"] = curves  # type: ignore[attr-defined]
         copied[name] = kept
     return copied
+
+
+def _as_settings(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What a pipe takes of an operating point that was chosen."""
+    return {
+        "threshold": figures["threshold"],
+        "label_thresholds": figures["label_thresholds"],
+        "calibration": list(Calibration(*(figures["calibration"] or ()))),
+    }
+
+
+def _read_curves(folder: Path) -> dict[str, Any]:
+    """folder (Path): A saved pipe."""
+    path = folder / "cfg"
+    return json.loads(path.read_text(encoding="utf8")).get("curves", {}) if path.is_file() else {}
 
 
 def annotate(pipe: Callable, examples: list[Example]) -> None:

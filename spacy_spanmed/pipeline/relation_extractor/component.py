@@ -19,6 +19,7 @@ from ...doc.gold import collect_labels, get_gold_relations, get_pair_types
 from ...doc.layers import CONCEPT_RELATIONS_KEY, RELATIONS, get_layers
 from ...doc.relations import set_concept_relation_tuples, set_relation_tuples
 from ...encoder.torch_layer import get_shim
+from ...scoring.operating import Operating, check_operating
 from ...scoring.relations import score_relations
 from ..base import LabelledPipe, split_by_tokens
 from .candidates import (
@@ -50,8 +51,12 @@ class RelationExtractor(LabelledPipe):
 
     vocab (Vocab), model (Model), name (str): As in any spaCy pipe.
     threshold (float): Lowest score of a relation. Defaults to 0.5.
+    label_thresholds (Mapping[str, float]): Of labels that have their own. Defaults to none.
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
+    given_gold (Mapping[str, Any]): "threshold", "label_thresholds" and "calibration" for entities
+        that are known to be right, for `predict_given_gold` and the scores made of it: there more
+        of what it believes is true. `spanmed finalize` fits them. Defaults to none: the same.
     rivals (Mapping[str, float]): Weights by which a pair's score depends on those of the competing
         pairs of the Doc (see `evidence.py`); `spanmed finalize` fits them. Defaults to none:
         it doesn't.
@@ -81,7 +86,9 @@ class RelationExtractor(LabelledPipe):
         name: str = "relation_extractor",
         *,
         threshold: float = 0.5,
+        label_thresholds: Mapping[str, float] = {},
         calibration: Sequence[float] = (1.0, 0.0),
+        given_gold: Mapping[str, Any] = {},
         rivals: Mapping[str, float] = {},
         max_distance: int = 128,
         max_pairs: int = 10000,
@@ -91,12 +98,15 @@ class RelationExtractor(LabelledPipe):
         typed_pairs: bool = False,
         scorer: Callable | None = None,
     ):
-        super().__init__(vocab, model, name, threshold, calibration, scorer)
+        super().__init__(vocab, model, name, threshold, label_thresholds, calibration, scorer)
         if max_distance < 0 or max_pairs < 2:
             raise ValueError(
                 f"{name}: max_distance must be at least 0 and max_pairs at least 2, not "
                 f"{max_distance} and {max_pairs}."
             )
+        self.given_gold = dict(given_gold)
+        if given_gold:
+            check_operating(name, given_gold)
         self.rivals = check_weights(rivals)
         self.max_distance = max_distance
         self.max_pairs = max_pairs
@@ -177,9 +187,10 @@ class RelationExtractor(LabelledPipe):
             with the ids of their concepts.
         RETURNS (List[Found]): By position of head, then tail.
         """
-        return [self._decode(*scored) for scored in self.score_pairs(docs, mentions)]
+        scored = self.score_pairs(docs, mentions)
+        return [self._decode(*found, self.operating) for found in scored]
 
-    def _decode(self, candidate: CandidatePairs, scores: PairScores) -> Found:
+    def _decode(self, candidate: CandidatePairs, scores: PairScores, operating: Operating) -> Found:
         def rescore(pooled: np.ndarray) -> np.ndarray:
             return apply_weights(self.rivals, describe_competing(candidate, pooled))
 
@@ -187,8 +198,8 @@ class RelationExtractor(LabelledPipe):
             candidate,
             scores,
             self.labels,
-            threshold=self.threshold,
-            calibration=self.calibration,
+            threshold=operating.get_thresholds(self.labels),
+            calibration=operating.calibration,
             multi_label=self.multi_label,
             concepts=self.concepts,
             rescore=rescore if self.rivals else None,
@@ -323,12 +334,15 @@ class RelationExtractor(LabelledPipe):
         """
         examples = [eg for eg in examples if RELATIONS in get_layers(eg.reference)]
         with_gold = []
+        operating = self.operating
+        if self.given_gold:
+            operating = check_operating(self.name, self.given_gold)
         for eg, candidate, scores in self.score_given_gold(examples):
             # Not on the Doc itself, whose own relations others may still look at
             words = [token.text for token in eg.predicted]
             spaces = [bool(token.whitespace_) for token in eg.predicted]
             copy = Doc(eg.predicted.vocab, words=words, spaces=spaces)
-            self.set_annotations([copy], [self._decode(candidate, scores)])
+            self.set_annotations([copy], [self._decode(candidate, scores, operating)])
             with_gold.append(Example(copy, eg.reference))
         return with_gold
 

@@ -34,7 +34,7 @@ def decode(
     scores: PairScores,
     labels: Sequence[str],
     *,
-    threshold: float,
+    threshold: float | np.ndarray,
     calibration: Calibration = Calibration(),
     multi_label: bool = True,
     concepts: bool = False,
@@ -44,7 +44,7 @@ def decode(
 
     candidate (CandidatePairs): Its candidates. scores (PairScores): Theirs.
     labels (Sequence[str]): Relation labels.
-    threshold (float): Lowest score. calibration (Calibration): From probabilities to scores.
+    threshold (float | Floats1d): Lowest score, or that of each label. calibration (Calibration): From probabilities to scores.
         Defaults to none. multi_label (bool): Whether a pair may have several
         relations; else the most probable one. concepts (bool): Whether arguments are concepts.
     rescore (Optional[Callable]): From the logits of the pairs of arguments, (groups, labels), to
@@ -57,7 +57,7 @@ def decode(
     if rescore is not None:
         logits = np.concatenate([rescore(logits[:, :-1]), logits[:, -1:]], axis=1)
     probs = sigmoid(logits)
-    chosen = probs[:, :-1] > calibration.invert(threshold)
+    chosen = probs[:, :-1] > calibration.invert_all(threshold, probs.shape[1] - 1)
     if not multi_label:
         best = probs[:, :-1].argmax(axis=1)
         chosen &= np.arange(chosen.shape[1]) == best[:, None]

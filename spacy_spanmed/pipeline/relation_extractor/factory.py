@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from spacy.language import Language
 from thinc.api import Model
@@ -28,7 +29,9 @@ DEFAULT_MODEL = {
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "label_thresholds": {},
         "calibration": [1.0, 0.0],
+        "given_gold": {},
         "rivals": {},
         "max_distance": 128,
         "max_pairs": 10000,
@@ -52,7 +55,9 @@ def make_relation_extractor(
     name: str,
     model: Model,
     threshold: float,
+    label_thresholds: dict[str, float],
     calibration: list[float],
+    given_gold: dict[str, Any],
     rivals: dict[str, float],
     max_distance: int,
     max_pairs: int,
@@ -68,7 +73,9 @@ def make_relation_extractor(
         model,
         name,
         threshold=threshold,
+        label_thresholds=label_thresholds,
         calibration=calibration,
+        given_gold=given_gold,
         rivals=rivals,
         max_distance=max_distance,
         max_pairs=max_pairs,

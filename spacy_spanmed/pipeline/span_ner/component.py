@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ DEFAULT_MODEL = {
     default_config={
         "model": DEFAULT_MODEL,
         "threshold": 0.5,
+        "label_thresholds": {},
         "calibration": [1.0, 0.0],
         "pool_repeats": 0.0,
         "pool_abbreviations": 0.0,
@@ -53,6 +54,7 @@ def make_span_ner(
     name: str,
     model: Model,
     threshold: float,
+    label_thresholds: dict[str, float],
     calibration: list[float],
     pool_repeats: float,
     pool_abbreviations: float,
@@ -65,6 +67,7 @@ def make_span_ner(
         model,
         name,
         threshold=threshold,
+        label_thresholds=label_thresholds,
         calibration=calibration,
         pool_repeats=pool_repeats,
         pool_abbreviations=pool_abbreviations,
@@ -83,6 +86,7 @@ class SpanNER(LabelledPipe):
 
     vocab (Vocab), model (Model[List[Doc], SpanScores]), name (str): As in any spaCy pipe.
     threshold (float): Lowest score of an entity, between 0 and 1. Defaults to 0.5.
+    label_thresholds (Mapping[str, float]): Of labels that have their own. Defaults to none.
     calibration (Sequence[float]): Slope and offset of the scores (see `Calibration`); `spanmed
         finalize` fits them. The threshold is one of calibrated scores. Defaults to (1, 0): as is.
     pool_repeats (float): How far the probabilities of spans with the same text move towards their
@@ -104,13 +108,14 @@ class SpanNER(LabelledPipe):
         name: str = "span_ner",
         *,
         threshold: float = 0.5,
+        label_thresholds: Mapping[str, float] = {},
         calibration: Sequence[float] = (1.0, 0.0),
         pool_repeats: float = 0.0,
         pool_abbreviations: float = 0.0,
         annotate_update: bool = True,
         scorer: Callable | None = None,
     ):
-        super().__init__(vocab, model, name, threshold, calibration, scorer)
+        super().__init__(vocab, model, name, threshold, label_thresholds, calibration, scorer)
         pools = {"pool_repeats": pool_repeats, "pool_abbreviations": pool_abbreviations}
         for setting, weight in pools.items():
             if not 0.0 <= weight <= 1.0:
@@ -164,7 +169,8 @@ class SpanNER(LabelledPipe):
         scores.logits = self.model.ops.to_numpy(scores.logits)
         pool_repeats(scores, docs, self.pool_repeats)
         pool_abbreviations(scores, docs, self.pool_abbreviations)
-        return decode(scores, len(docs), self.threshold, self.calibration)
+        thresholds = self.operating.get_thresholds(self.labels)
+        return decode(scores, len(docs), thresholds, self.calibration)
 
     def set_annotations(self, docs: Iterable[Doc], candidates: list[list[ScoredSpan]]) -> None:
         """Write entities, nested candidates and their scores. Entities that the Doc has from

@@ -157,7 +157,10 @@ def _mix(own: np.ndarray, other: np.ndarray, weight: float) -> np.ndarray:
 
 
 def decode(
-    scores: SpanScores, n_docs: int, threshold: float, calibration: Calibration = Calibration()
+    scores: SpanScores,
+    n_docs: int,
+    threshold: float | np.ndarray,
+    calibration: Calibration = Calibration(),
 ) -> list[list[ScoredSpan]]:
     """Pick each Doc's mentions: the best label of a span, if its score exceeds the threshold.
 
@@ -165,8 +168,8 @@ def decode(
     result may be nested but never crosses.
 
     scores (SpanScores): Of the batch, as numpy arrays. n_docs (int): Docs in it.
-    threshold (float): Lowest score of the label to keep. calibration (Calibration): From
-        probabilities to scores. Defaults to none.
+    threshold (float | Floats1d): Lowest score of the label to keep, or of each label.
+    calibration (Calibration): From probabilities to scores. Defaults to none.
     RETURNS (List[List[ScoredSpan]]): For each Doc, best first (ties: leftmost, then longest).
     """
     found: list[list[ScoredSpan]] = [[] for _ in range(n_docs)]
@@ -177,12 +180,13 @@ def decode(
         return found
     # Only rows whose best label comes near "no entity" can pass: skip the softmax of the rest.
     best = np.take_along_axis(scores.logits, labels[:, None], axis=1)[:, 0]
-    lowest = calibration.invert(threshold)
+    limits = calibration.invert_all(threshold, scores.logits.shape[1] - 1)
+    lowest = float(limits.min())
     margin = np.log(max(lowest, 1e-6) / max(1 - lowest, 1e-6))
     rows = np.flatnonzero(best - scores.logits[:, 0] >= min(margin, 0.0))
     probs = softmax(scores.logits[rows])
     chosen = probs[np.arange(len(rows)), labels[rows]]
-    keep = chosen > lowest
+    keep = chosen > limits[labels[rows] - 1]
     rows, chosen = rows[keep], calibration.apply(chosen[keep])
     order = np.lexsort((-scores.widths[rows], scores.starts[rows], -chosen))
     for index in order:
