@@ -8,6 +8,7 @@ import torch
 from spacy.training import Example
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from spacy_spanmed.corpora.joined import join_docs
 from spacy_spanmed.doc.layers import ENTITIES, RELATIONS, SPANS_KEY, set_layers
 from spacy_spanmed.doc.relations import set_relation_tuples
 
@@ -55,6 +56,21 @@ def tiny_letters(tmp_path_factory):
     )
     BertModel(config).save_pretrained(path)
     return str(path)
+
+
+OLD_SCORER = {
+    "@architectures": "spanmed.PairScorer.v1",
+    "tok2vec": {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 0.1,
+        "upstream": "*",
+        "pooling": {"@layers": "reduce_mean.v1"},
+    },
+    "hidden_size": 192,
+    "context_margin": 8,
+    "context_window": 64,
+    "learn_rate_factor": 1.0,
+}
 
 
 def make_nlp(
@@ -118,26 +134,43 @@ def make_examples(nlp, texts=TEXTS):
     return [Example(nlp.make_doc(item[0]), make_reference(nlp, *item)) for item in texts]
 
 
-def train(nlp, examples, steps=80, learn_rate=3e-3):
+def make_long_example(nlp):
+    """A Doc in which a sentence comes several times, as trained pipelines meet it."""
+    whole = join_docs([make_reference(nlp, *TEXTS[number]) for number in (0, 3, 0, 0, 3, 0)])
+    return Example(nlp.make_doc(whole.text), whole)
+
+
+def train(nlp, examples, steps=80, learn_rate=3e-3, long=False):
     """Fit the examples. RETURNS (List[Dict[str, float]]): The losses of each step."""
     optimizer = nlp.initialize(lambda: examples)
     optimizer.learn_rate = learn_rate
     history = []
     for _ in range(steps):
         losses = {}
-        nlp.update(make_examples(nlp), sgd=optimizer, losses=losses)
+        batch = make_examples(nlp) + [make_long_example(nlp)] * long
+        nlp.update(batch, sgd=optimizer, losses=losses)
         history.append(losses)
     return history
+
+
+def _learn_texts(encoder, **settings):
+    torch.set_num_threads(1)
+    spacy.util.fix_random_seed(0)
+    nlp = make_nlp(encoder, **settings)
+    nlp.history = train(nlp, make_examples(nlp), long=True)
+    return nlp
 
 
 @pytest.fixture(scope="session")
 def trained(tiny_letters):
     """A pipeline that has learned TEXTS by heart. Tests must not change it: use `copy`."""
-    torch.set_num_threads(1)
-    spacy.util.fix_random_seed(0)
-    nlp = make_nlp(tiny_letters)
-    nlp.history = train(nlp, make_examples(nlp))
-    return nlp
+    return _learn_texts(tiny_letters)
+
+
+@pytest.fixture(scope="session")
+def trained_old(tiny_letters):
+    """The same with a model of relations as saved pipelines of earlier versions have it."""
+    return _learn_texts(tiny_letters, relation_model=OLD_SCORER)
 
 
 @pytest.fixture

@@ -84,25 +84,34 @@ def _mix(weights, labels):
     [
         ("span_ner", "max_width", 1),
         ("span_ner", "hidden_size", 7),
-        ("relation_extractor", "hidden_size", 7),
+        ("relation_extractor", "hidden_size", 64),
+        ("relation_extractor", "own_layers", 1),
         ("relation_extractor", "evidence", True),
     ],
 )
 def test_settings_that_weights_were_not_trained_with(stored, pipe, setting, value):
-    name = "hidden" if setting == "hidden_size" else setting
+    name = {"hidden_size": "hidden", "own_layers": "layers"}.get(setting, setting)
     with pytest.raises(ValueError, match=f"{name} = .*, the config says {value}"):
         spacy.load(stored, config={"components": {pipe: {"model": {setting: value}}}})
 
 
-def test_the_context_of_pairs_can_be_set_on_loading(trained, stored):
-    model = {"context_window": 1, "context_margin": 0}
-    narrow = spacy.load(stored, config={"components": {"relation_extractor": {"model": model}}})
-    with trained.select_pipes(disable="relation_extractor"):
-        docs = [trained(TEXT)]
+@pytest.mark.parametrize(
+    "fixture, settings",
+    [
+        ("trained", {"context_window": 1}),
+        ("trained_old", {"context_window": 1, "context_margin": 0}),
+    ],
+)
+def test_the_context_of_pairs_can_be_set_on_loading(fixture, settings, request, tmp_path):
+    nlp = request.getfixturevalue(fixture)
+    nlp.to_disk(tmp_path / "model")
+    config = {"components": {"relation_extractor": {"model": settings}}}
+    narrow = spacy.load(tmp_path / "model", config=config)
+    with nlp.select_pipes(disable="relation_extractor"):
+        docs = [nlp(TEXT)]
     mentions = [{(e.start_char, e.end_char, e.label_): () for e in docs[0].ents}]
     (_, expected), (_, found) = (
-        nlp.get_pipe("relation_extractor").score_pairs(docs, mentions)[0]
-        for nlp in (trained, narrow)
+        one.get_pipe("relation_extractor").score_pairs(docs, mentions)[0] for one in (nlp, narrow)
     )
     same = found.logits.shape == expected.logits.shape
     assert same and (found.logits != expected.logits).any()

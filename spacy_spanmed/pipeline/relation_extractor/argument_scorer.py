@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from math import gcd
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ class ArgumentClassifier(torch.nn.Module):
     entity labels. hidden (int): Width of arguments, context and the hidden layer, a multiple of
     heads and of block. heads (int): Of attention to the document. block (int): Size of the groups
     of the bilinear layer. layers (int): Of the relations' own; layer_heads, layer_wide
-    (int), layer_dropout (float): see `TokenLayers`. evidence (bool): Look at `describe_pairs`.
+    (Optional[int]), layer_dropout (float): see `TokenLayers`; without sizes, BERT's. evidence (bool): Look at `describe_pairs`.
     """
 
     pretrained = "layers."  # what learns at the encoder's own rate
@@ -60,8 +61,8 @@ class ArgumentClassifier(torch.nn.Module):
         block: int,
         layers: int,
         evidence: bool,
-        layer_heads: int = 12,
-        layer_wide: int = 1536,
+        layer_heads: int | None = None,
+        layer_wide: int | None = None,
         layer_dropout: float = 0.0,
         dropout: float = 0.0,
     ):
@@ -69,7 +70,10 @@ class ArgumentClassifier(torch.nn.Module):
         self.hidden, self.heads, self.block = hidden, heads, block
         self.layers = None
         if layers:
-            self.layers = TokenLayers(nI, layers, layer_heads, layer_wide, nL, layer_dropout)
+            layer_heads = layer_heads or gcd(nI, 12)
+            self.layers = TokenLayers(
+                nI, layers, layer_heads, layer_wide or 4 * nI, nL, layer_dropout
+            )
         self.dropout = torch.nn.Dropout(dropout)
         self.mention = torch.nn.Linear(2 * nI, hidden)
         self.label = torch.nn.Embedding(nL, hidden)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -75,6 +76,10 @@ class RelationExtractor(LabelledPipe):
         probable one. Defaults to True.
     typed_pairs (bool): Look only at pairs of entity labels that are related somewhere in the
         training data. Defaults to False.
+    predicted_share (float): In training, the share of Docs whose pairs are also of the entities that
+        the pipe before predicted, beside the gold ones: with all the pipe would forget what to
+        do where entities are known to be right, with none what to do where they aren't.
+        Defaults to 0.5.
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.relation_scorer.v1`.
     RAISES (ValueError): If max_distance or max_pairs is too small.
     """
@@ -96,6 +101,7 @@ class RelationExtractor(LabelledPipe):
         directed: bool = True,
         multi_label: bool = True,
         typed_pairs: bool = False,
+        predicted_share: float = 0.5,
         scorer: Callable | None = None,
     ):
         super().__init__(vocab, model, name, threshold, label_thresholds, calibration, scorer)
@@ -114,6 +120,7 @@ class RelationExtractor(LabelledPipe):
         self.directed = directed
         self.multi_label = multi_label
         self.typed_pairs = typed_pairs
+        self.predicted_share = predicted_share
         self.reading = READINGS.get(model.name, MentionPairs)
         self.cfg["pair_types"] = []
 
@@ -262,21 +269,25 @@ class RelationExtractor(LabelledPipe):
                 set_concept_mentions(doc, ())
 
     def _learn(self, examples: list[Example]) -> float:
-        """Of gold mentions, and of the entities that `example.predicted` carries."""
-        candidates = [self._training_pairs(eg) for eg in examples]
+        """Of gold mentions, and of some Docs of the entities too that `example.predicted` carries."""
+        predicted = [random.random() < self.predicted_share for _ in examples]
+        candidates = [self._training_pairs(eg, with_) for eg, with_ in zip(examples, predicted)]
         docs = [eg.predicted for eg in examples]
         logits, backprop = self.model.begin_update((docs, candidates))
         loss, d_logits = self.get_loss(examples, logits, candidates)
         backprop(d_logits)
         return loss
 
-    def _training_pairs(self, eg: Example) -> CandidatePairs:
+    def _training_pairs(self, eg: Example, with_predicted: bool = True) -> CandidatePairs:
         if RELATIONS not in get_layers(eg.reference):
             return NO_PAIRS
         if self.typed_pairs:  # learning further on other data may bring other pairs of types
             new = get_pair_types(eg.reference) - {tuple(pair) for pair in self.cfg["pair_types"]}
             self.cfg["pair_types"].extend(list(pair) for pair in sorted(new))
-        mentions = get_training(eg.reference, eg.predicted, self.concepts)
+        if with_predicted:
+            mentions = get_training(eg.reference, eg.predicted, self.concepts)
+        else:
+            mentions = get_gold(eg.reference, self.concepts)
         return self._find_pairs(eg.predicted, mentions)
 
     def get_loss(

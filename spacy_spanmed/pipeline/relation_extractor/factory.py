@@ -12,13 +12,17 @@ from ..base import LISTENER
 from .component import RelationExtractor
 
 DEFAULT_MODEL = {
-    "@architectures": "spanmed.PairScorer.v1",
+    "@architectures": "spanmed.PairScorer.v2",
     # With its whole gradient the entity pipe would lose the encoder to this one
-    "tok2vec": {**LISTENER, "grad_factor": 0.1},
-    "hidden_size": 192,
-    "context_margin": 8,
-    "context_window": 64,
+    "tok2vec": {**LISTENER, "grad_factor": 0.3},
+    "hidden_size": 256,
+    "attention_heads": 8,
+    "bilinear_block": 16,
+    "own_layers": 2,
+    "context_window": 512,
+    "evidence": False,
     "learn_rate_factor": 1.0,
+    "precision": "auto",
 }
 
 
@@ -39,6 +43,7 @@ DEFAULT_MODEL = {
         "directed": True,
         "multi_label": True,
         "typed_pairs": False,
+        "predicted_share": 0.5,
         "scorer": {"@scorers": "spanmed.relation_scorer.v1"},
     },
     default_score_weights={
@@ -65,6 +70,7 @@ def make_relation_extractor(
     directed: bool,
     multi_label: bool,
     typed_pairs: bool,
+    predicted_share: float,
     scorer: Callable | None,
 ) -> RelationExtractor:
     """Make the pipe. See RelationExtractor for the settings."""
@@ -83,5 +89,6 @@ def make_relation_extractor(
         directed=directed,
         multi_label=multi_label,
         typed_pairs=typed_pairs,
+        predicted_share=predicted_share,
         scorer=scorer,
     )

@@ -144,8 +144,9 @@ class ArgumentPairs:
         gold: Sequence[Iterable[GoldRelation]],
         labels: Sequence[str],
     ) -> tuple[float, np.ndarray]:
-        """Binary cross-entropy of "related", the mean over all pairs, plus, as means over the related
-        ones, the cross-entropy of the labels (of several, each alike) and that of "negated".
+        """Binary cross-entropy of "related", a mean over pairs in which a Doc has a share by its
+        arguments, not by the square of their number; plus, as means over the related pairs, the
+        cross-entropy of the labels (of several, each alike) and that of "negated".
 
         output (np.ndarray): (pairs of arguments, labels + 2). The rest: see `make_targets`.
         RETURNS (Tuple[float, np.ndarray]): The loss, and its gradient by the output.
@@ -154,7 +155,7 @@ class ArgumentPairs:
         some = found.related.astype("float32")
         count = max(float(some.sum()), 1.0)
         d_output = np.zeros_like(output)
-        loss, d_output[:, -2] = _binary(output[:, -2], some, np.float32(1 / max(len(some), 1)))
+        loss, d_output[:, -2] = _binary(output[:, -2], some, _share(candidates))
         logs = _log_softmax(output[:, :-2])
         shares = found.labels / np.maximum(found.labels.sum(axis=1, keepdims=True), 1.0)
         weights = some[:, None] / count
@@ -168,6 +169,15 @@ READINGS: dict[str, type[MentionPairs] | type[ArgumentPairs]] = {
     "pair_scorer": MentionPairs,
     "argument_scorer": ArgumentPairs,
 }
+
+
+def _share(candidates: Sequence[CandidatePairs]) -> np.ndarray:
+    """RETURNS (Floats1d): A weight for each pair of arguments; their sum is 1."""
+    counts = [len(candidate.arguments) for candidate in candidates]
+    # n arguments have n (n - 1) pairs, or half as many
+    weights = [np.full(n, n**-0.5, dtype="float32") for n in counts if n]
+    joined = np.concatenate(weights) if weights else np.zeros(0, dtype="float32")
+    return joined / max(float(joined.sum()), 1e-12)
 
 
 def _binary(logits: np.ndarray, targets: np.ndarray, weights: Any) -> tuple[float, np.ndarray]:
