@@ -14,7 +14,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
 
-from ..doc.layers import get_layers, set_layers
+from ..doc.layers import RELATIONS, get_layers, set_layers
 from ..doc.relations import get_relation_tuples, has_concept_relations, set_relation_tuples
 
 Reader = Callable[[Language], Iterable[Example]]
@@ -22,7 +22,11 @@ Reader = Callable[[Language], Iterable[Example]]
 
 @registry.readers("spanmed.JoinedCorpus.v1")
 def create_joined_corpus(
-    corpus: Reader, share: float = 0.5, longest: int = 8, seed: int = 0
+    corpus: Reader,
+    share: float = 0.5,
+    longest: int = 8,
+    relations: int = 1,
+    seed: int = 0,
 ) -> Reader:
     """Corpus reader `spanmed.JoinedCorpus.v1`: the Docs of another, some of them joined.
 
@@ -30,30 +34,44 @@ def create_joined_corpus(
         memory.
     share (float): Share of Docs that become part of a longer one, 0 to 1. Defaults to 0.5.
     longest (int): Docs that are joined, at most; from 2 on, each number alike. Defaults to 8.
+    relations (int): How often a Doc with the layer "relations" comes, each time joined with others:
+        they are learned more slowly than entities. Defaults to 1.
     seed (int): Which ones. Docs with other layers, or with relations between concepts, aren't
         joined. Defaults to 0.
-    RAISES (ValueError): If share or longest is out of range.
+    RAISES (ValueError): If share, longest or relations is out of range.
     """
-    if not 0 <= share <= 1 or longest < 2:
-        raise ValueError(f"share must be 0 to 1 and longest at least 2, not {share} and {longest}.")
+    if not 0 <= share <= 1 or longest < 2 or relations < 1:
+        raise ValueError(
+            "share must be 0 to 1, longest at least 2 and relations at least 1, not "
+            f"{share}, {longest} and {relations}."
+        )
 
     def read(nlp: Language) -> Iterator[Example]:
         generator = random.Random(seed)
         groups: dict[frozenset[str], list[Example]] = {}
         for example in corpus(nlp):
-            if has_concept_relations(example.reference) or generator.random() >= share:
-                yield example
-            else:
-                groups.setdefault(get_layers(example.reference), []).append(example)
+            groups.setdefault(get_layers(example.reference), []).append(example)
         for layers in sorted(groups, key=sorted):
-            some = groups[layers]
-            generator.shuffle(some)
-            while some:
-                size = generator.randint(2, longest)
-                yield _join_examples(some[:size])
-                del some[:size]
+            for _ in range(relations if RELATIONS in layers else 1):
+                yield from _join_some(groups[layers], share, longest, generator)
 
     return read
+
+
+def _join_some(
+    examples: Iterable[Example], share: float, longest: int, generator: random.Random
+) -> Iterator[Example]:
+    some = []
+    for example in examples:
+        if has_concept_relations(example.reference) or generator.random() >= share:
+            yield example
+        else:
+            some.append(example)
+    generator.shuffle(some)
+    while some:
+        size = generator.randint(2, longest)
+        yield _join_examples(some[:size])
+        del some[:size]
 
 
 def _join_examples(examples: Sequence[Example]) -> Example:

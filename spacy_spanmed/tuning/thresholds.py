@@ -36,6 +36,9 @@ from ..scoring.relations import score_relations
 GRID = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)
 LOWEST = 0.02  # threshold of the predictions that calibration and thresholds are fitted on
 FEWEST_OF_LABEL = 15  # in gold, for a threshold of its own
+# ... which is at least so much of the one for all. A label that is seldom right has its best F1 where
+# nearly everything is taken for it, which nobody wants to read.
+LEAST_OF_LABEL = 0.5
 COPIED = ("threshold", "label_thresholds", "calibration", "given_gold", "rivals")
 BATCH_SIZE = 64
 FOLDS = 5
@@ -142,14 +145,14 @@ def choose_operating(
     labels = np.array([item.label for item in judged], dtype=object)
     limits = np.full(len(judged), own.threshold)
 
-    def choose(rows: np.ndarray, total: int) -> tuple[float, float]:
+    def choose(rows: np.ndarray, total: int, lowest: float = 0.0) -> tuple[float, float]:
         """RETURNS (Tuple[float, float]): The best F1, and its threshold."""
-        found = []
-        for threshold in grid:
+        found = {}
+        for threshold in (step for step in grid if step >= lowest):
             above = rows & (scores > threshold)
-            found.append(2 * int(hits[above].sum()) / max(int(above.sum()) + total, 1))
-        best = max(range(len(grid)), key=lambda i: found[i])
-        return found[best], grid[best]
+            found[threshold] = 2 * int(hits[above].sum()) / max(int(above.sum()) + total, 1)
+        best = max(found, key=lambda threshold: found[threshold])
+        return found[best], best
 
     total = sum(support.values())
     best, threshold = choose(np.ones(len(judged), dtype=bool), total)
@@ -157,7 +160,8 @@ def choose_operating(
     if best:
         limits[:] = threshold
         for label, count in support.items():
-            best_of_label, own_threshold = choose(labels == label, count)
+            lowest = LEAST_OF_LABEL * threshold
+            best_of_label, own_threshold = choose(labels == label, count, lowest)
             if count >= FEWEST_OF_LABEL and best_of_label:
                 by_label[label] = own_threshold
                 limits[labels == label] = own_threshold

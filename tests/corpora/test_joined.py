@@ -76,7 +76,18 @@ def test_each_doc_comes_once(share):
     assert [eg.text for eg in again] == [eg.text for eg in joined]
 
 
-@pytest.mark.parametrize("settings", [{"share": 1.5}, {"longest": 1}])
+def test_docs_with_relations_come_several_times():
+    nlp = spacy.blank("en")
+    alone = [eg.reference for eg in read(nlp)]
+    joined = [eg.reference for eg in create_joined_corpus(read, relations=3)(nlp)]
+    expected = sum(len(get_relation_tuples(doc)) for doc in alone)
+    assert sum(len(get_relation_tuples(doc)) for doc in joined) == 3 * expected > 0
+    texts = " ".join(doc.text for doc in joined)
+    assert texts.count("reached the liver") == 5
+    assert texts.count("inhibits p53") == 15
+
+
+@pytest.mark.parametrize("settings", [{"share": 1.5}, {"longest": 1}, {"relations": 0}])
 def test_settings_are_checked(settings):
     with pytest.raises(ValueError, match="share must be"):
         create_joined_corpus(read, **settings)
