@@ -169,12 +169,10 @@ class RelationExtractor(LabelledPipe):
         fresh = get_shim(self.model)._model is None
         self._build(get_examples, "relation", "'relations' (doc._.relations)")
         if fresh and nlp is not None and self.reading is ArgumentPairs:
-            # Only now: they import much that predicting doesn't need
-            from ...encoder.shim import find_encoders
-            from .argument_scorer import start_layers
+            # Only now: it imports much that predicting doesn't need
+            from .starting import start_from_encoder
 
-            for encoder in find_encoders(nlp)[:1]:
-                start_layers(self.model, encoder._model)
+            start_from_encoder(self.model, nlp)
 
     def predict(self, docs: Iterable[Doc]) -> list[Found]:
         """RETURNS (List[Found]): The relations between each Doc's entities."""

@@ -19,6 +19,7 @@ from .candidates import CandidatePairs
 from .pooling import join_groups, pool, unpool
 
 GoldRelation = tuple[Any, str, bool]  # arguments, label, negated
+MOST_UNRELATED = 10.0  # unrelated pairs that count for each related one
 NEAR_ONE = -1e-6  # log of the greatest probability that has a logit
 
 
@@ -120,7 +121,7 @@ class MentionPairs:
 
 
 class ArgumentPairs:
-    """Of `spanmed.PairScorer.v2`. Behind the labels: "related", "negated"."""
+    """Of `spanmed.PairScorer.v2` and `spanmed.MarkerScorer.v1`. Behind the labels: "related", "negated"."""
 
     @staticmethod
     def count(candidate: CandidatePairs) -> int:
@@ -144,9 +145,9 @@ class ArgumentPairs:
         gold: Sequence[Iterable[GoldRelation]],
         labels: Sequence[str],
     ) -> tuple[float, np.ndarray]:
-        """Binary cross-entropy of "related", a mean over pairs in which a Doc has a share by its
-        arguments, not by the square of their number; plus, as means over the related pairs, the
-        cross-entropy of the labels (of several, each alike) and that of "negated".
+        """Binary cross-entropy of "related" over all pairs, per related one (see `share_weights`), where a Doc
+        counts by its arguments, not by the square of their number; plus, as means over the related
+        pairs, the cross-entropy of the labels (of several, each alike) and that of "negated".
 
         output (np.ndarray): (pairs of arguments, labels + 2). The rest: see `make_targets`.
         RETURNS (Tuple[float, np.ndarray]): The loss, and its gradient by the output.
@@ -155,7 +156,9 @@ class ArgumentPairs:
         some = found.related.astype("float32")
         count = max(float(some.sum()), 1.0)
         d_output = np.zeros_like(output)
-        loss, d_output[:, -2] = _binary(output[:, -2], some, _share(candidates))
+        loss, d_output[:, -2] = _binary(
+            output[:, -2], some, share_weights(candidates, int(some.sum()))
+        )
         logs = _log_softmax(output[:, :-2])
         shares = found.labels / np.maximum(found.labels.sum(axis=1, keepdims=True), 1.0)
         weights = some[:, None] / count
@@ -168,16 +171,19 @@ class ArgumentPairs:
 READINGS: dict[str, type[MentionPairs] | type[ArgumentPairs]] = {
     "pair_scorer": MentionPairs,
     "argument_scorer": ArgumentPairs,
+    "marker_scorer": ArgumentPairs,
 }
 
 
-def _share(candidates: Sequence[CandidatePairs]) -> np.ndarray:
-    """RETURNS (Floats1d): A weight for each pair of arguments; their sum is 1."""
+def share_weights(candidates: Sequence[CandidatePairs], related: int) -> np.ndarray:
+    """RETURNS (Floats1d): A weight for each pair of arguments; their sum is the number of pairs for each
+    that is related, at most MOST_UNRELATED."""
     counts = [len(candidate.arguments) for candidate in candidates]
     # n arguments have n (n - 1) pairs, or half as many
     weights = [np.full(n, n**-0.5, dtype="float32") for n in counts if n]
     joined = np.concatenate(weights) if weights else np.zeros(0, dtype="float32")
-    return joined / max(float(joined.sum()), 1e-12)
+    total = min(len(joined) / max(related, 1), MOST_UNRELATED)
+    return joined * (total / max(float(joined.sum()), 1e-12))
 
 
 def _binary(logits: np.ndarray, targets: np.ndarray, weights: Any) -> tuple[float, np.ndarray]:

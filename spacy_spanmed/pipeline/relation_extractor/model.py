@@ -354,6 +354,8 @@ def resize_entity_labels(model: Model) -> None:
         return
     state = shim._model.state_dict()
     count = len(model.attrs["entity_labels"]) + 1
+    if not BY_ENTITY_LABEL & state.keys():  # it reads their names
+        return
     for name in BY_ENTITY_LABEL & state.keys():
         unknown = state[name][UNKNOWN_LABEL].expand(count - len(state[name]), -1)
         state[name] = torch.cat([state[name], unknown])

@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from spacy_spanmed.pipeline.relation_extractor.candidates import NO_PAIRS, Candidate, find_pairs
-from spacy_spanmed.pipeline.relation_extractor.losses import ArgumentPairs, MentionPairs
+from spacy_spanmed.pipeline.relation_extractor.losses import (
+    MOST_UNRELATED,
+    ArgumentPairs,
+    MentionPairs,
+    share_weights,
+)
 
 GENES = [Candidate(s, s + 1, s, s + 1, "GENE") for s in (0, 3, 7)]
 PAIRS = find_pairs(GENES, 99, 99)  # six ordered pairs
@@ -48,7 +53,7 @@ def test_loss_and_gradient_of_arguments():
     types = torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=rows.dtype)  # the first has both
     negated = torch.tensor([1.0, 0.0], dtype=rows.dtype)
     expected = (
-        F.binary_cross_entropy_with_logits(rows[:, 2], related)
+        F.binary_cross_entropy_with_logits(rows[:, 2], related, reduction="sum") / 2  # related ones
         + F.cross_entropy(rows[[1, 4], :2], types)
         + F.binary_cross_entropy_with_logits(rows[[1, 4], 3], negated)
     )
@@ -59,10 +64,21 @@ def test_loss_and_gradient_of_arguments():
     np.testing.assert_allclose(gradient, rows.grad.numpy(), atol=1e-7)
 
 
+def test_docs_count_by_their_arguments_and_unrelated_pairs_up_to_a_limit():
+    few = find_pairs(GENES[:2], 99, 99)  # two ordered pairs
+    many = find_pairs([Candidate(s, s + 1, s, s + 1, "GENE") for s in range(9)], 99, 99)
+    counts = [len(few.arguments), len(many.arguments)]
+    weights = share_weights([few, many], 1)
+    assert weights.sum() == pytest.approx(MOST_UNRELATED)
+    first, second = np.split(weights, counts[:1])
+    assert first.sum() / second.sum() == pytest.approx((counts[0] / counts[1]) ** 0.5)
+    assert share_weights([few], 2).sum() == pytest.approx(1.0)
+
+
 def test_nothing_related_and_no_pairs():
     output = np.ones((6, 4), dtype="float32")
     loss, gradient = ArgumentPairs.get_loss(output, [PAIRS], [[]], LABELS)
-    assert loss == pytest.approx(np.log1p(np.e)) and not gradient[:, [0, 1, 3]].any()
+    assert loss == pytest.approx(6 * np.log1p(np.e)) and not gradient[:, [0, 1, 3]].any()
     loss, gradient = ArgumentPairs.get_loss(output[:0], [NO_PAIRS], [[]], LABELS)
     assert loss == 0 and gradient.shape == (0, 4)
     assert ArgumentPairs.read(NO_PAIRS, output[:0]).logits.shape == (0, 3)
