@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import spacy
 import srsly
 import typer
 from pydantic import (
@@ -29,8 +30,11 @@ from pydantic import (
     ValidationError,
 )
 from spacy.util import load_config
+from thinc.api import require_gpu
 
 from spacy_spanmed.cli.common import GpuId
+from spacy_spanmed.corpora.docbin import create_gold_corpus
+from spacy_spanmed.tuning.thresholds import tune_pipes
 from spacy_spanmed.util.files import write_json
 from spacy_spanmed.util.provenance import git_commit
 
@@ -61,6 +65,8 @@ class Plan(BaseModel):
 
     config (Path): Of `spacy train`, relative to the working directory.
     seeds (list[int]), scores (list[str]): One or more; scores by spaCy's names, such as "ents_f".
+    tuned (bool): Calibrate and tune on dev before scoring there: for variants whose scores don't mean
+        the same at one threshold. Defaults to no.
     settings (dict): Overrides for all runs.
     corpora, variants (dict): By name, overrides of their own; a variant's win over a corpus's.
     """
@@ -70,6 +76,7 @@ class Plan(BaseModel):
     config: FilePath
     seeds: Annotated[list[StrictInt], Field(min_length=1)]
     scores: Annotated[list[str], Field(min_length=1)]
+    tuned: bool = False
     settings: Overrides
     corpora: Annotated[dict[str, Overrides], Field(min_length=1)]
     variants: Annotated[dict[str, Overrides], Field(min_length=1)]
@@ -120,7 +127,7 @@ def ablation(
                 # each training is a process of its own, with the code that is there when it starts
                 record = {**identity, "commit": git_commit(), "date": date.today().isoformat()}
                 started = time.perf_counter()
-                record["scores"] = _train(work.config, run, gpu_id)
+                record["scores"] = _train(work.config, run, gpu_id, work.tuned)
                 record["seconds"] = round(time.perf_counter() - started, 1)
                 typer.echo(", ".join(f"{x} {record['scores'].get(x)}" for x in work.scores))
                 records.append(record)
@@ -184,7 +191,7 @@ def _find(identity: Record, records: Iterable[Record]) -> Record | None:
     return next((old for old in records if identity.items() <= old.items()), None)
 
 
-def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
+def _train(config: Path, run: Run, gpu_id: int, tuned: bool) -> dict[str, Any]:
     overrides = {**run.settings, "system.seed": run.seed}
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "spacy", "train", str(config), "--output", folder]
@@ -196,8 +203,20 @@ def _train(config: Path, run: Run, gpu_id: int) -> dict[str, Any]:
                 f"{run.corpus}, {run.variant}, seed {run.seed}: spacy train failed, see above. "
                 "Give the same command again to go on with this run."
             )
-        scores = srsly.read_json(Path(folder) / "model-last" / "meta.json")["performance"]
+        model = Path(folder) / "model-last"
+        scores = srsly.read_json(model / "meta.json")["performance"]
+        if tuned:
+            dev = load_config(config, overrides=overrides, interpolate=True)["paths"]["dev"]
+            scores = _tune(model, Path(dev), gpu_id)
         return {name: score for name, score in scores.items() if isinstance(score, (int, float))}
+
+
+def _tune(model: Path, dev: Path, gpu_id: int) -> dict[str, Any]:
+    if gpu_id >= 0:
+        require_gpu(gpu_id)
+    nlp = spacy.load(model)
+    tune_pipes(nlp, list(create_gold_corpus(dev)(nlp)))
+    return nlp.evaluate(create_gold_corpus(dev)(nlp))
 
 
 def summarise(

@@ -218,13 +218,12 @@ def _restore_spacing(annotated: AnnotatedText, facts: Counter) -> None:
     facts["texts whose spacing was restored"] += text != annotated.text
     annotated.text = text
     annotated.mentions = [(*move(start, end), label) for start, end, label in annotated.mentions]
-    annotated.relations = [
-        item._replace(
-            **dict(zip(("head_start", "head_end"), move(*item[:2]))),
-            **dict(zip(("tail_start", "tail_end"), move(*item[3:5]))),
-        )
-        for item in annotated.relations
-    ]
+    relations = []
+    for item in annotated.relations:
+        (start, end), (tail_start, tail_end) = move(*item[:2]), move(*item[3:5])
+        moved = item._replace(head_start=start, head_end=end)
+        relations.append(moved._replace(tail_start=tail_start, tail_end=tail_end))
+    annotated.relations = relations
 
 
 def _read_statements(rows: list[NeroRow], fates: Counter) -> list[_Vote]:

@@ -89,7 +89,7 @@ def join_docs(docs: Sequence[Doc]) -> Doc:
     docs (Sequence[Doc]): None empty, with relations between mentions only.
     RETURNS (Doc): Their tokens, entities, spans and relations; not what else the Docs carry.
     """
-    whole = Doc.from_docs(list(docs), ensure_whitespace=True, exclude=["user_data"])
+    whole = Doc.from_docs(list(docs), ensure_whitespace=True, exclude=["user_data"])  # type: ignore[call-arg]
     assert whole is not None
     tuples, offset = [], 0
     for doc in docs:

@@ -122,7 +122,7 @@ def cut_windows(lengths: Sequence[int], limit: int = WINDOW) -> np.ndarray:
     lengths (Sequence[int]): Tokens of each Doc. limit (int): Tokens in a window, at most.
     RETURNS (Ints2d): (windows, 2), start and end, exclusive, in the concatenated tokens.
     """
-    found = []
+    found: list[tuple[int, int]] = []
     start = 0
     for length in lengths:
         count = -(-length // limit)

@@ -184,4 +184,4 @@ def forward(
     def backprop(d_logits: Floats2d) -> None:
         output.backward(xp2torch(d_logits, device=shim.device))
 
-    return torch2xp(output.detach()), backprop
+    return model.ops.asarray2f(torch2xp(output.detach())), backprop  # type: ignore[arg-type]
