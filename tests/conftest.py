@@ -11,6 +11,7 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from spacy_spanmed.corpora.joined import join_docs
 from spacy_spanmed.doc.layers import ENTITIES, RELATIONS, SPANS_KEY, set_layers
 from spacy_spanmed.doc.relations import set_relation_tuples
+from spacy_spanmed.pipeline.base import LISTENER
 
 TEXTS = [
     # text, entities, relations (head, tail, label, negated), layers
@@ -58,19 +59,7 @@ def tiny_letters(tmp_path_factory):
     return str(path)
 
 
-OLD_SCORER = {
-    "@architectures": "spanmed.PairScorer.v1",
-    "tok2vec": {
-        "@architectures": "spacy-transformers.TransformerListener.v1",
-        "grad_factor": 0.1,
-        "upstream": "*",
-        "pooling": {"@layers": "reduce_mean.v1"},
-    },
-    "hidden_size": 192,
-    "context_margin": 8,
-    "context_window": 64,
-    "learn_rate_factor": 1.0,
-}
+OWN_LAYERS = {"@architectures": "spanmed.PairScorer.v2", "tok2vec": LISTENER, "attention_heads": 4}
 
 
 def make_nlp(
@@ -168,9 +157,9 @@ def trained(tiny_letters):
 
 
 @pytest.fixture(scope="session")
-def trained_old(tiny_letters):
-    """The same with a model of relations as saved pipelines of earlier versions have it."""
-    return _learn_texts(tiny_letters, relation_model=OLD_SCORER)
+def trained_layers(tiny_letters):
+    """The same with a model of relations that has layers of its own."""
+    return _learn_texts(tiny_letters, relation_model=OWN_LAYERS)
 
 
 @pytest.fixture

@@ -85,12 +85,11 @@ def _mix(weights, labels):
         ("span_ner", "max_width", 1),
         ("span_ner", "hidden_size", 7),
         ("relation_extractor", "hidden_size", 64),
-        ("relation_extractor", "own_layers", 1),
         ("relation_extractor", "evidence", True),
     ],
 )
 def test_settings_that_weights_were_not_trained_with(stored, pipe, setting, value):
-    name = {"hidden_size": "hidden", "own_layers": "layers"}.get(setting, setting)
+    name = "hidden" if setting == "hidden_size" else setting
     with pytest.raises(ValueError, match=f"{name} = .*, the config says {value}"):
         spacy.load(stored, config={"components": {pipe: {"model": {setting: value}}}})
 
@@ -98,8 +97,8 @@ def test_settings_that_weights_were_not_trained_with(stored, pipe, setting, valu
 @pytest.mark.parametrize(
     "fixture, settings",
     [
-        ("trained", {"context_window": 1}),
-        ("trained_old", {"context_window": 1, "context_margin": 0}),
+        ("trained_layers", {"context_window": 1}),
+        ("trained", {"context_window": 1, "context_margin": 0}),
     ],
 )
 def test_the_context_of_pairs_can_be_set_on_loading(fixture, settings, request, tmp_path):

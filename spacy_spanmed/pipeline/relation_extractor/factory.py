@@ -12,17 +12,13 @@ from ..base import LISTENER
 from .component import RelationExtractor
 
 DEFAULT_MODEL = {
-    "@architectures": "spanmed.PairScorer.v2",
+    "@architectures": "spanmed.PairScorer.v1",
     # With its whole gradient the entity pipe would lose the encoder to this one
-    "tok2vec": {**LISTENER, "grad_factor": 0.3},
-    "hidden_size": 256,
-    "attention_heads": 8,
-    "bilinear_block": 16,
-    "own_layers": 2,
-    "context_window": 512,
-    "evidence": False,
+    "tok2vec": {**LISTENER, "grad_factor": 0.1},
+    "hidden_size": 192,
+    "context_margin": 8,
+    "context_window": 64,
     "learn_rate_factor": 1.0,
-    "precision": "auto",
 }
 
 
