@@ -4,7 +4,17 @@ import typer
 
 from spacy_spanmed.util.provenance import git_commit
 
-from . import ablation, baselines, everyday, inference, pretraining, record, results, training
+from . import (
+    ablation,
+    baselines,
+    everyday,
+    inference,
+    joined,
+    pretraining,
+    record,
+    results,
+    training,
+)
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 baseline = typer.Typer(no_args_is_help=True, help="Figures to compare a trained pipeline with.")
@@ -27,6 +37,7 @@ app.command()(inference.inference)
 app.command()(training.train)
 app.command()(ablation.ablation)
 app.command()(everyday.everyday)
+app.command()(joined.joined)
 app.add_typer(baseline, name="baseline")
 baseline.command()(baselines.dictionary)
 app.command()(record.record)
