@@ -377,9 +377,11 @@ def test_pairs_are_cut_with_a_count(copy):
     assert copy(TEXTS[3][0])._.cut_pairs == 0
 
 
-@pytest.mark.parametrize("settings", [{"max_pairs": 1}, {"max_distance": -1}])
+@pytest.mark.parametrize(
+    "settings", [{"max_pairs": 1}, {"max_distance": -1}, {"predicted_share": 1.5}]
+)
 def test_bounds_of_pairs_are_checked(settings):
-    with pytest.raises(ValueError, match="relation_extractor: max_distance must"):
+    with pytest.raises(ValueError, match="relation_extractor: (max_distance|predicted_share) must"):
         spacy.blank("en").add_pipe("relation_extractor", config=settings)
 
 

@@ -81,7 +81,7 @@ class RelationExtractor(LabelledPipe):
         do where entities are known to be right, with none what to do where they aren't.
         Defaults to 0.5.
     scorer (Optional[Callable]): Scores examples. Defaults to `spanmed.relation_scorer.v1`.
-    RAISES (ValueError): If max_distance or max_pairs is too small.
+    RAISES (ValueError): If max_distance or max_pairs is too small, or predicted_share out of range.
     """
 
     def __init__(
@@ -110,6 +110,8 @@ class RelationExtractor(LabelledPipe):
                 f"{name}: max_distance must be at least 0 and max_pairs at least 2, not "
                 f"{max_distance} and {max_pairs}."
             )
+        if not 0.0 <= predicted_share <= 1.0:
+            raise ValueError(f"{name}: predicted_share must be in [0, 1], not {predicted_share}.")
         self.given_gold = dict(given_gold)
         if given_gold:
             check_operating(name, given_gold)

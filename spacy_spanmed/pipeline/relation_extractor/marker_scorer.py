@@ -38,6 +38,7 @@ class MarkerClassifier(torch.nn.Module):
 
     pretrained = "encoder."  # learns at the encoder's own rate
     precision = "auto"
+    marker: Marker | None = None  # writes the rows
 
     def __init__(self, nO: int, hidden: int, config: str = "", dropout: float = 0.0):
         super().__init__()
@@ -170,8 +171,10 @@ def forward(
             "The marker scorer has no encoder: it copies that of the pipeline's component "
             "'transformer' when nlp.initialize() is called."
         )
-    marker = Marker(model.attrs["tokenizer"], min(max_pieces, model.attrs["positions"]))
-    written = marker.write(docs, candidates)
+    if module.marker is None:  # once: it is read from a large JSON
+        limit = min(max_pieces, model.attrs["positions"])
+        module.marker = Marker(model.attrs["tokenizer"], limit)
+    written = module.marker.write(docs, candidates)
     if not written.pieces:
         empty = model.ops.alloc2f(0, shim.settings["nO"] + OTHER_COLUMNS)
         return empty, lambda d_logits: None

@@ -354,9 +354,10 @@ def resize_entity_labels(model: Model) -> None:
         return
     state = shim._model.state_dict()
     count = len(model.attrs["entity_labels"]) + 1
-    if not BY_ENTITY_LABEL & state.keys():  # it reads their names
+    known = BY_ENTITY_LABEL & state.keys()
+    if not known:  # it reads their names
         return
-    for name in BY_ENTITY_LABEL & state.keys():
+    for name in known:
         unknown = state[name][UNKNOWN_LABEL].expand(count - len(state[name]), -1)
         state[name] = torch.cat([state[name], unknown])
     shim.create(nL=count).load_state_dict(state)
